@@ -1,0 +1,237 @@
+"""What the owner writes: one TOML file, read strictly.
+
+Unknown keys and wrong types are refused with their path and the nearest right key; units are in the names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from edge.errors import ConfigError
+from edge.model_card import InputSpec
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""A name that is safe as an MQTT topic level and as a folder."""
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 366)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: unknown keys are refused."""
+
+
+class DeviceConfig(_Section, frozen=True, kw_only=True):
+    """``[device]``: who this appliance is and where it keeps its state."""
+
+    id: Name
+    state_dir: str = "/var/lib/sightpost"
+
+
+class MqttConfig(_Section, frozen=True, kw_only=True):
+    """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``."""
+
+    host: Annotated[str, msgspec.Meta(min_length=1)] = "localhost"
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
+    version: Literal["auto", "5", "3.1.1"] = "auto"
+    topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "sightpost"
+    username: str | None = None
+    password_file: str | None = None
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
+    connect_timeout_s: PositiveSeconds = 5.0
+    reconnect_max_s: PositiveSeconds = 10.0
+    max_inflight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+
+
+class OutboxConfig(_Section, frozen=True, kw_only=True):
+    """``[outbox]``: how much is kept while the broker is away, and how long a commit may wait for company."""
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=65_536)] = 256_000_000
+    max_age_s: Seconds = 30 * 86_400.0
+    commit_wait_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
+
+
+class CameraConfig(_Section, frozen=True, kw_only=True):
+    """``[cameras.NAME]``: a V4L2 index or device, an RTSP/HTTP URL, a video file, a picture folder, or ``scene:gate``.
+
+    ``pace`` matters for recordings: ``realtime`` plays them as they were filmed, ``fast`` as fast as they are answered.
+    """
+
+    source: str | Annotated[int, msgspec.Meta(ge=0, le=63)]
+    pace: Literal["realtime", "fast"] = "realtime"
+    loop: bool = False
+    width_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] | None = None
+    height_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] | None = None
+    rate_hz: Annotated[float, msgspec.Meta(gt=0, le=240)] | None = None
+    open_timeout_s: PositiveSeconds = 10.0
+    read_timeout_s: PositiveSeconds = 5.0
+    stale_after_s: PositiveSeconds = 10.0
+
+
+class ModelConfig(_Section, frozen=True, kw_only=True):
+    """``[models.NAME]``: a model file; ``labels`` and ``input`` are only for files that carry no card."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1)]
+    labels: str | None = None
+    input: InputSpec | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
+
+
+class WatchConfig(_Section, frozen=True, kw_only=True):
+    """``[watches.NAME]``: a question asked of a camera.
+
+    ``roi`` is ``[left, top, right, bottom]`` as fractions of the frame. ``interval_s`` 0 asks of every frame.
+    An answer becomes the state when it has held for ``hold_s`` seconds and ``hold_frames`` answers in a row;
+    an answer whose score is below ``min_score`` is ``unknown``.
+    """
+
+    camera: Name
+    model: Name
+    roi: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
+    interval_s: Seconds = 1.0
+    hold_s: Seconds = 0.0
+    hold_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    min_score: Fraction = 0.0
+    top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    device: DeviceConfig
+    mqtt: MqttConfig = MqttConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    cameras: dict[Name, CameraConfig]
+    models: dict[Name, ModelConfig]
+    watches: dict[Name, WatchConfig]
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file; relative paths in it are taken from its folder.
+
+    Raises:
+        ConfigError: the file is missing, no TOML, or a key in it is unknown, missing, of the wrong type or out of range.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the configuration: {_reason(error)}") from error
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    return parse_config(raw, where=str(path), base=path.resolve().parent)
+
+
+def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
+    """Turn a parsed TOML document into a ``Config``; ``where`` names it in messages, ``base`` anchors relative paths.
+
+    Raises:
+        ConfigError: as ``load_config``.
+    """
+    try:
+        config = msgspec.convert(raw, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(str(error), raw)}") from error
+    _check_references(config, where)
+    return _anchored(config, base)
+
+
+def _check_references(config: Config, where: str) -> None:
+    for table in ("cameras", "models", "watches"):
+        if not getattr(config, table):
+            raise ConfigError(f"{where}: [{table}] is empty: name at least one, as [{table}.NAME]")
+    for name, watch in config.watches.items():
+        for key, value, known in (("camera", watch.camera, config.cameras), ("model", watch.model, config.models)):
+            if value not in known:
+                raise ConfigError(
+                    f"{where}: watches.{name}.{key}: there is no {key} {value!r}; {_nearest(value, list(known))}"
+                )
+        left, top, right, bottom = watch.roi
+        if left >= right or top >= bottom:
+            raise ConfigError(
+                f"{where}: watches.{name}.roi: {list(watch.roi)} is empty; give [left, top, right, bottom] "
+                "as fractions of the frame with left < right and top < bottom"
+            )
+
+
+def _anchored(config: Config, base: Path) -> Config:
+    """Make every path absolute, relative ones seen from the configuration's folder."""
+
+    def at(path: str | None) -> str | None:
+        return None if path is None else str(base / path)
+
+    replace = msgspec.structs.replace
+    return replace(
+        config,
+        device=replace(config.device, state_dir=str(base / config.device.state_dir)),
+        mqtt=replace(config.mqtt, password_file=at(config.mqtt.password_file)),
+        cameras={name: _anchored_camera(camera, base) for name, camera in config.cameras.items()},
+        models={
+            name: replace(model, file=str(base / model.file), labels=at(model.labels))
+            for name, model in config.models.items()
+        },
+    )
+
+
+def _anchored_camera(camera: CameraConfig, base: Path) -> CameraConfig:
+    if isinstance(camera.source, int) or re.match(r"^[a-z][a-z0-9+.-]*:", camera.source):
+        return camera
+    return msgspec.structs.replace(camera, source=str(base / camera.source))
+
+
+def _explain(message: str, raw: dict[str, Any]) -> str:
+    """Rewrite a validation message so that it starts with the key's path and offers the nearest right key."""
+    what, _, path = message.partition(" - at ")
+    keys = _dotted(path.strip("`"), raw)
+    unknown = re.search(r"unknown field `(.+)`", what)
+    if unknown:
+        key = unknown[1]
+        return f"{keys}{'.' if keys else ''}{key}: unknown key; {_nearest(key, _keys_at(keys))}"
+    missing = re.search(r"missing required field `(.+)`", what)
+    if missing:
+        return f"{keys}{'.' if keys else ''}{missing[1]}: this key is required"
+    return f"{keys or 'the file'}: {what[:1].lower()}{what[1:]}"
+
+
+def _dotted(path: str, raw: Any) -> str:  # noqa: ANN401  any TOML value
+    """``$.cameras[...].source`` → ``cameras.yard.source``: msgspec hides mapping keys, the only candidate is named."""
+    parts: list[str] = []
+    for part in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
+        name = part[0] or part[1]
+        if name == "...":
+            candidates = list(raw) if isinstance(raw, dict) else []
+            name = candidates[0] if len(candidates) == 1 else "*"
+        parts.append(name)
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    return ".".join(parts)
+
+
+def _keys_at(dotted: str) -> list[str]:
+    """The keys that the table at a dotted path may hold."""
+    section: Any = Config
+    tables = {"cameras": CameraConfig, "models": ModelConfig, "watches": WatchConfig}
+    for depth, part in enumerate(dotted.split(".") if dotted else []):
+        if depth == 0 and part in tables:
+            section = tables[part]
+        elif depth != 1 or section not in tables.values():
+            section = {"device": DeviceConfig, "mqtt": MqttConfig, "outbox": OutboxConfig, "input": InputSpec}.get(part)
+    return [field.name for field in msgspec.structs.fields(section)] if section else []
+
+
+def _nearest(given: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are: {', '.join(sorted(known))}"
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

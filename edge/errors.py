@@ -1,0 +1,57 @@
+"""The few ways in which Sightpost fails, each with the exit code that an operator or systemd sees.
+
+Codes follow sysexits.h, so that ``RestartPreventExitStatus=`` in a systemd unit can name the ones a restart cannot cure.
+A message says what was wrong, where, and what to do about it; it is printed as one line, never with a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SightpostError(Exception):
+    """Anything that an operator can understand and act on."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(SightpostError):
+    """The command line asks for something impossible."""
+
+    exit_code = 64
+
+
+class PictureError(SightpostError):
+    """A file is no picture, or a damaged or oversized one."""
+
+    exit_code = 65
+
+
+class ModelFileError(SightpostError):
+    """A model file is damaged, disagrees with itself, or does not do on this device what it did in training."""
+
+    exit_code = 65
+
+
+class CameraError(SightpostError):
+    """A camera or recording cannot be opened or has stopped delivering."""
+
+    exit_code = 66
+
+
+class BrokerError(SightpostError):
+    """The MQTT broker cannot be reached or refuses us."""
+
+    exit_code = 69
+
+
+class OutboxError(SightpostError):
+    """The outbox cannot be opened or written."""
+
+    exit_code = 74
+
+
+class ConfigError(SightpostError):
+    """The configuration is wrong; restarting will not help (EX_CONFIG)."""
+
+    exit_code = 78

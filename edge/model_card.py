@@ -1,0 +1,60 @@
+"""The card inside a model file: everything a device needs to run the model exactly as it was trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+CARD_FORMAT = 1
+"""Version of the card's layout; raised when a reader of the old one would misread the new one."""
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+Kind = Literal["classify", "binary", "multilabel", "embed"]
+
+
+class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a picture becomes the model's input tensor.
+
+    Attributes:
+        height_px, width_px: size of the tensor; ``None`` takes it from the tensor itself.
+        color: order of the channels that the model expects.
+        resize: ``stretch`` to the size, ``crop`` the largest centred part of its aspect, or ``letterbox`` with grey bars.
+        kernel: ``halving`` (exact halves by area, then linear), ``area`` or ``linear``.
+        scaling: what the model's real input values are: ``raw`` 0…255, ``0..1``, ``-1..1``. Sightpost's own files are
+            ``raw``: their scaling is inside the graph.
+    """
+
+    height_px: Size | None = None
+    width_px: Size | None = None
+    color: Literal["rgb", "bgr", "gray"] = "rgb"
+    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    kernel: Literal["halving", "area", "linear"] = "halving"
+    scaling: Literal["raw", "0..1", "-1..1"] | None = None
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a device's scores for the golden samples may lie from those measured in training."""
+
+    count: int
+    tolerance: float
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """``card.json``.
+
+    ``metrics`` and ``provenance`` are free-form records for people and reports; nothing on the device depends on them.
+    Scores come out of the graph calibrated: ``temperature`` says by which temperature the logits were divided.
+    """
+
+    format: int = CARD_FORMAT
+    name: str
+    version: str
+    kind: Kind
+    input: InputSpec
+    labels: tuple[str, ...]
+    temperature: float = 1.0
+    thresholds: dict[str, float] = {}
+    golden: Golden | None = None
+    metrics: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""Sightpost on the workstation: from a folder of pictures to one model file."""
