@@ -8,15 +8,20 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from edge.errors import ConfigError
 from edge.model_card import InputSpec
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_S = TypeVar("_S", bound="msgspec.Struct")
+
+_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+Name = Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
 """A name that is safe as an MQTT topic level and as a folder."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 366)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -117,7 +122,7 @@ def load_config(path: Path) -> Config:
     """Read and check a configuration file; relative paths in it are taken from its folder.
 
     Raises:
-        ConfigError: the file is missing, no TOML, or a key in it is unknown, missing, of the wrong type or out of range.
+        ConfigError: the file is missing, no TOML, or a key is unknown, missing, of a wrong type or value.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -136,18 +141,53 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
     Raises:
         ConfigError: as ``load_config``.
     """
-    try:
-        config = msgspec.convert(raw, Config, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(str(error), raw)}") from error
+    tables = [field.name for field in msgspec.structs.fields(Config)]
+    for key in raw:
+        if key not in tables:
+            raise ConfigError(f"{where}: {key}: unknown table; {_nearest(key, tables)}")
+    config = Config(
+        device=_section(raw.get("device", {}), DeviceConfig, "device", where),
+        mqtt=_section(raw.get("mqtt", {}), MqttConfig, "mqtt", where),
+        outbox=_section(raw.get("outbox", {}), OutboxConfig, "outbox", where),
+        cameras=_table(raw.get("cameras", {}), CameraConfig, "cameras", where),
+        models=_table(raw.get("models", {}), ModelConfig, "models", where),
+        watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
+    )
     _check_references(config, where)
     return _anchored(config, base)
 
 
+def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _S]:
+    """``[cameras.NAME]`` and its like: converted one by one, so that a message can name the entry."""
+    if not isinstance(raw, dict) or not raw:
+        raise ConfigError(f"{where}: {path}: name at least one, as a table [{path}.NAME]")
+    for name in raw:
+        if not re.fullmatch(_NAME_PATTERN, name):
+            raise ConfigError(
+                f"{where}: {path}.{name}: not a name that can be used; "
+                "take letters, digits, - and _, at most 64, beginning with a letter or digit"
+            )
+    return {name: _section(entry, section, f"{path}.{name}", where) for name, entry in raw.items()}
+
+
+def _section(raw: object, section: type[_S], path: str, where: str) -> _S:
+    try:
+        return msgspec.convert(raw, section, strict=True)
+    except msgspec.ValidationError as error:
+        what, _, inner = str(error).partition(" - at ")
+    inner = inner.strip("`").removeprefix("$")
+    unknown = re.search(r"unknown field `(.+)`", what)
+    if unknown:
+        known: type[msgspec.Struct] = InputSpec if inner == ".input" else section
+        hint = _nearest(unknown[1], [field.name for field in msgspec.structs.fields(known)])
+        raise ConfigError(f"{where}: {path}{inner}.{unknown[1]}: unknown key; {hint}")
+    missing = re.search(r"missing required field `(.+)`", what)
+    if missing:
+        raise ConfigError(f"{where}: {path}{inner}.{missing[1]}: this key is required")
+    raise ConfigError(f"{where}: {path}{inner}: {what[:1].lower()}{what[1:]}")
+
+
 def _check_references(config: Config, where: str) -> None:
-    for table in ("cameras", "models", "watches"):
-        if not getattr(config, table):
-            raise ConfigError(f"{where}: [{table}] is empty: name at least one, as [{table}.NAME]")
     for name, watch in config.watches.items():
         for key, value, known in (("camera", watch.camera, config.cameras), ("model", watch.model, config.models)):
             if value not in known:
@@ -185,45 +225,6 @@ def _anchored_camera(camera: CameraConfig, base: Path) -> CameraConfig:
     if isinstance(camera.source, int) or re.match(r"^[a-z][a-z0-9+.-]*:", camera.source):
         return camera
     return msgspec.structs.replace(camera, source=str(base / camera.source))
-
-
-def _explain(message: str, raw: dict[str, Any]) -> str:
-    """Rewrite a validation message so that it starts with the key's path and offers the nearest right key."""
-    what, _, path = message.partition(" - at ")
-    keys = _dotted(path.strip("`"), raw)
-    unknown = re.search(r"unknown field `(.+)`", what)
-    if unknown:
-        key = unknown[1]
-        return f"{keys}{'.' if keys else ''}{key}: unknown key; {_nearest(key, _keys_at(keys))}"
-    missing = re.search(r"missing required field `(.+)`", what)
-    if missing:
-        return f"{keys}{'.' if keys else ''}{missing[1]}: this key is required"
-    return f"{keys or 'the file'}: {what[:1].lower()}{what[1:]}"
-
-
-def _dotted(path: str, raw: Any) -> str:  # noqa: ANN401  any TOML value
-    """``$.cameras[...].source`` → ``cameras.yard.source``: msgspec hides mapping keys, the only candidate is named."""
-    parts: list[str] = []
-    for part in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path):
-        name = part[0] or part[1]
-        if name == "...":
-            candidates = list(raw) if isinstance(raw, dict) else []
-            name = candidates[0] if len(candidates) == 1 else "*"
-        parts.append(name)
-        raw = raw.get(name) if isinstance(raw, dict) else None
-    return ".".join(parts)
-
-
-def _keys_at(dotted: str) -> list[str]:
-    """The keys that the table at a dotted path may hold."""
-    section: Any = Config
-    tables = {"cameras": CameraConfig, "models": ModelConfig, "watches": WatchConfig}
-    for depth, part in enumerate(dotted.split(".") if dotted else []):
-        if depth == 0 and part in tables:
-            section = tables[part]
-        elif depth != 1 or section not in tables.values():
-            section = {"device": DeviceConfig, "mqtt": MqttConfig, "outbox": OutboxConfig, "input": InputSpec}.get(part)
-    return [field.name for field in msgspec.structs.fields(section)] if section else []
 
 
 def _nearest(given: str, known: list[str]) -> str:

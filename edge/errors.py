@@ -1,6 +1,6 @@
 """The few ways in which Sightpost fails, each with the exit code that an operator or systemd sees.
 
-Codes follow sysexits.h, so that ``RestartPreventExitStatus=`` in a systemd unit can name the ones a restart cannot cure.
+Codes follow sysexits.h, so that ``RestartPreventExitStatus=`` in a systemd unit can name those a restart cannot cure.
 A message says what was wrong, where, and what to do about it; it is printed as one line, never with a traceback.
 """
 

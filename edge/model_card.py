@@ -19,7 +19,7 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Attributes:
         height_px, width_px: size of the tensor; ``None`` takes it from the tensor itself.
         color: order of the channels that the model expects.
-        resize: ``stretch`` to the size, ``crop`` the largest centred part of its aspect, or ``letterbox`` with grey bars.
+        resize: ``stretch`` to the size, ``crop`` the largest centred part of its aspect, or ``letterbox`` in grey.
         kernel: ``halving`` (exact halves by area, then linear), ``area`` or ``linear``.
         scaling: what the model's real input values are: ``raw`` 0…255, ``0..1``, ``-1..1``. Sightpost's own files are
             ``raw``: their scaling is inside the graph.

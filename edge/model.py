@@ -1,0 +1,220 @@
+"""A model ready to answer: file, interpreter and preprocessing joined, and proven by its golden samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from msgspec.structs import replace
+
+from edge.errors import ModelFileError
+from edge.model_card import InputSpec, Kind
+from edge.model_file import ModelFile, read_labels, read_model_file
+from edge.preprocess import Roi, prepare
+from edge.runtime import EMBEDDING, SCORES, Engine, RuntimeName, Tensor
+from edge.tflite_metadata import Normalization, read_normalization
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from edge.frame import Image
+
+_SCALINGS = {"raw": (0.0, 1.0), "0..1": (0.0, 255.0), "-1..1": (127.5, 127.5)}
+_MEAN_TOLERANCE = 1.0  # 127 or 128 is often written for 127.5
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of one picture.
+
+    Attributes:
+        labels: the names of the classes.
+        scores: ``(classes,) float32`` in 0…1, in the order of the labels; empty for an ``embed`` model.
+        embedding: ``(n,) float32`` or ``(h, w, n)``, where the model gives one.
+    """
+
+    labels: tuple[str, ...]
+    scores: npt.NDArray[np.float32]
+    embedding: npt.NDArray[np.float32] | None = None
+
+    @property
+    def label(self) -> str:
+        """The class with the highest score."""
+        return self.labels[int(np.argmax(self.scores))]
+
+    @property
+    def score(self) -> float:
+        """The highest score."""
+        return float(np.max(self.scores))
+
+    def top(self, count: int) -> list[tuple[str, float]]:
+        """The best classes and their scores, best first."""
+        order = np.argsort(-self.scores, kind="stable")[:count]
+        return [(self.labels[index], float(self.scores[index])) for index in order]
+
+
+class Model:
+    """Answers for pictures. One thread at a time."""
+
+    def __init__(
+        self,
+        file: ModelFile,
+        *,
+        labels: Sequence[str] | None = None,
+        spec: InputSpec | None = None,
+        threads: int = 1,
+        runtime: RuntimeName = "auto",
+    ) -> None:
+        """Join a model file with an interpreter.
+
+        Args:
+            file: as ``read_model_file`` gives it.
+            labels: only for a file without a card; they replace those of its TFLite Metadata.
+            spec: likewise; what it leaves open is taken from the file.
+            threads: of the interpreter.
+            runtime: which interpreter.
+
+        Raises:
+            ModelFileError: the card, the labels or the InputSpec disagree with the tensors, or are missing.
+        """
+        self.name = file.card.name if file.card else file.path.stem
+        self.version = file.card.version if file.card else file.sha256[:12]
+        self.file = file
+        if file.card and (labels or spec):
+            raise ModelFileError(f"{file.path}: carries its own card; leave out the labels and the input settings")
+        self.engine = Engine(file.content, name=str(file.path), threads=threads, runtime=runtime)
+        self.kind: Kind = file.card.kind if file.card else ("classify" if SCORES in self.engine.outputs else "embed")
+        self.spec = _resolve_spec(file, spec, self.engine.input)
+        self._table = _pixel_table(file, self.spec, self.engine.input)
+        self.labels = self._resolve_labels(labels)
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        labels: Path | None = None,
+        spec: InputSpec | None = None,
+        threads: int = 1,
+        runtime: RuntimeName = "auto",
+    ) -> Model:
+        """Read, join and prove a model; what it returns answers as it did in training.
+
+        Raises:
+            ModelFileError: the file is damaged, disagrees with itself or the settings, or answers differently here.
+        """
+        file = read_model_file(path)
+        names = read_labels(labels) if labels else None
+        model = cls(file, labels=names, spec=spec, threads=threads, runtime=runtime)
+        model.prove()
+        return model
+
+    def prove(self) -> float:
+        """Re-run the golden samples; returns the largest difference of a score (0 where the file has none).
+
+        Raises:
+            ModelFileError: a score differs by more than the card allows, or is no number.
+        """
+        card, golden = self.file.card, self.file.golden
+        if card is None or card.golden is None or golden is None:
+            return 0.0
+        output = EMBEDDING if self.kind == "embed" else SCORES
+        answers = np.stack([self._outputs(frame, None)[output].ravel() for frame in golden.frames])
+        difference = float(np.max(np.abs(answers - golden.scores))) if answers.shape == golden.scores.shape else np.inf
+        if not difference <= card.golden.tolerance:  # written so that NaN is refused as well
+            raise ModelFileError(
+                f"{self.file.path}: answers differently on this device than in training: a golden score is off by "
+                f"{difference:.3f} and {card.golden.tolerance:.3f} is allowed; do not trust it here: update the TFLite "
+                f"runtime ({self.engine.runtime}) or quantize the model anew"
+            )
+        return difference
+
+    def predict(self, image: Image, *, roi: Roi | None = None) -> Prediction:
+        """Answer for a picture.
+
+        Args:
+            image: ``(H, W, 3) uint8 BGR``.
+            roi: the region to look at; ``None`` is the whole picture.
+        """
+        outputs = self._outputs(image, roi)
+        scores = outputs.get(SCORES)
+        if scores is None:
+            return Prediction((), np.empty(0, np.float32), outputs.get(EMBEDDING))
+        if scores.size == 1 and len(self.labels) == 2:  # noqa: PLR2004  a sigmoid answers for the second of two labels
+            scores = np.array([1.0 - scores.flat[0], scores.flat[0]], dtype=np.float32)
+        return Prediction(self.labels, scores.ravel(), outputs.get(EMBEDDING))
+
+    def _outputs(self, image: Image, roi: Roi | None) -> dict[str, npt.NDArray[np.float32]]:
+        picture = prepare(image, self.spec, roi=roi)
+        if self._table is not None:
+            return self.engine.infer(cv2.LUT(picture, self._table).reshape(self.engine.input.shape))
+        return self.engine.infer(picture)
+
+    def _resolve_labels(self, given: Sequence[str] | None) -> tuple[str, ...]:
+        scores = self.engine.outputs.get(SCORES)
+        if scores is None:
+            return ()
+        path, classes = self.file.path, int(np.prod(scores.shape))
+        labels = tuple(given) if given else self.file.labels
+        if labels is None:
+            raise ModelFileError(f"{path}: the file names no labels; give its {classes} labels with --labels FILE")
+        if len(labels) != classes and not (classes == 1 and len(labels) == 2):  # noqa: PLR2004  a sigmoid for two labels
+            raise ModelFileError(
+                f"{path}: {len(labels)} labels do not match the model's {classes} outputs; "
+                "give a labels file with exactly one line per output"
+            )
+        return labels
+
+
+def _resolve_spec(file: ModelFile, given: InputSpec | None, tensor: Tensor) -> InputSpec:
+    """Fill in what is open from the tensor, and refuse what contradicts it."""
+    height, width, channels = tensor.shape
+    spec = file.card.input if file.card else given or InputSpec(color="gray" if channels == 1 else "rgb")
+    for key, wanted, actual in (("height_px", spec.height_px, height), ("width_px", spec.width_px, width)):
+        if wanted not in (None, actual):
+            raise ModelFileError(f"{file.path}: input.{key} is {wanted}, but the model's tensor has {actual}")
+    if (spec.color == "gray") != (channels == 1):
+        raise ModelFileError(
+            f"{file.path}: input.color is {spec.color!r}, but the model's tensor has {channels} channels"
+        )
+    return replace(spec, height_px=height, width_px=width)
+
+
+def _pixel_table(
+    file: ModelFile, spec: InputSpec, tensor: Tensor
+) -> npt.NDArray[np.integer[Any] | np.floating[Any]] | None:
+    """What each pixel value 0…255 becomes in the tensor: ``(256,)`` of its type, or ``None`` where it stays as it is.
+
+    A uint8 tensor takes pixels as they are unless the settings say otherwise: that is how such files are made. Another
+    type needs to know what its real values mean, from the card, the TFLite Metadata, or the settings.
+    """
+    if spec.scaling is None and tensor.dtype == np.uint8:
+        return None
+    mean_std = _SCALINGS[spec.scaling] if spec.scaling else _stated(read_normalization(file.content))
+    if mean_std is None:
+        raise ModelFileError(
+            f"{file.path}: its input is {tensor.dtype} and nothing says what a pixel becomes; "
+            "give --input scaling=raw, scaling=0..1 or scaling=-1..1, as the model was trained"
+        )
+    real = (np.arange(256, dtype=np.float32) - mean_std[0]) / mean_std[1]
+    if tensor.scale == 0.0:
+        table = real.astype(tensor.dtype)
+    else:
+        limits = np.iinfo(tensor.dtype)
+        table = np.clip(np.rint(real / tensor.scale) + tensor.zero_point, limits.min, limits.max).astype(tensor.dtype)
+    identity = tensor.dtype == np.uint8 and np.array_equal(table, np.arange(256))
+    return None if identity else table
+
+
+def _stated(normalization: Normalization | None) -> tuple[float, float] | None:
+    if normalization is None:
+        return None
+    for mean, std in _SCALINGS.values():
+        if abs(normalization.mean - mean) <= _MEAN_TOLERANCE and abs(normalization.std - std) <= _MEAN_TOLERANCE:
+            return mean, std
+    return normalization.mean, normalization.std

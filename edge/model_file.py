@@ -1,0 +1,229 @@
+"""The model file: an ordinary ``.tflite`` carrying its card, labels and golden samples; this module owns the format.
+
+Layout::
+
+    flatbuffer │ zip: card.json, labels.txt, golden.npz │ zip comment: "sightpost sha256 " + digest of all before
+
+TFLite programs ignore the zip; ``zipfile`` reads it from the end. The digest covers every byte, so that a file that was
+cut or changed anywhere is refused before an interpreter, which a damaged flatbuffer can crash, sees it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from edge.errors import ModelFileError
+from edge.model_card import CARD_FORMAT, ModelCard
+from edge.tflite_metadata import LABELS_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from edge.frame import Image
+
+CARD_ENTRY = "SIGHTPOST_CARD"
+"""Name of the flatbuffer's metadata entry that marks a file as ours, so that one which lost its tail is not taken for a
+stranger's."""
+
+_CARD_FILE, _GOLDEN_FILE = "card.json", "golden.npz"
+_SEAL = b"sightpost sha256 "
+_DIGEST_CHARS = 64
+_FLATBUFFER_IDENTIFIER = b"TFL3"
+_REPLACE = "copy the file again from where it was made, or train it anew"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSamples:
+    """Raw frames and what this very file answered to them in training.
+
+    Attributes:
+        frames: pictures, ``(H, W, 3) uint8 BGR`` each.
+        scores: ``(n, classes) float32``; for an ``embed`` model ``(n, embedding size)``.
+    """
+
+    frames: tuple[Image, ...]
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file as read: the bytes for the interpreter, and what the file says of itself.
+
+    ``card`` and ``golden`` are ``None`` in somebody else's file; ``labels`` may be there through its TFLite Metadata.
+    """
+
+    path: Path
+    content: bytes
+    card: ModelCard | None
+    labels: tuple[str, ...] | None
+    golden: GoldenSamples | None
+    sha256: str
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read a model file and check that it is whole.
+
+    Raises:
+        ModelFileError: missing, no TFLite file, cut or changed since it was written, or of a newer format than we know.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read the model file: {error.strerror or error}") from error
+    if content[4:8] != _FLATBUFFER_IDENTIFIER:
+        raise ModelFileError(f"{path}: not a TFLite model (it does not begin as one); {_REPLACE}")
+    files = _associated_files(content)
+    ours = _SEAL in content[-200:] or CARD_ENTRY.encode() in content or _CARD_FILE in files
+    if ours:
+        _check_seal(content, path)
+    card = _read_card(files, path) if ours else None
+    return ModelFile(
+        path=path,
+        content=content,
+        card=card,
+        labels=card.labels if card else _text_labels(files),
+        golden=_read_golden(files, path) if card and card.golden else None,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def write_model_file(path: Path, flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> None:
+    """Write a model file durably; what stood there before stays until the new one is complete.
+
+    Raises:
+        ModelFileError: the folder is missing or cannot be written.
+    """
+    content = seal(flatbuffer, card, golden)
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:40]}-", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o644)
+                os.replace(file.name, path)  # noqa: PTH105  both names are at hand as they are
+            except BaseException:
+                os.unlink(file.name)  # noqa: PTH108  likewise
+                raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot write the model file: {error.strerror or error}") from error
+
+
+def seal(flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> bytes:
+    """The bytes of a model file; the same input gives the same bytes."""
+    buffer = io.BytesIO(flatbuffer)
+    buffer.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        _add(archive, _CARD_FILE, msgspec.json.format(msgspec.json.encode(card)))
+        _add(archive, LABELS_FILE, "".join(f"{label}\n" for label in card.labels).encode())
+        if golden is not None:
+            _add(archive, _GOLDEN_FILE, _pack_golden(golden))
+        archive.comment = _SEAL + b"0" * _DIGEST_CHARS
+    body = buffer.getvalue()[:-_DIGEST_CHARS]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_STORED)
+
+
+def _associated_files(content: bytes) -> dict[str, bytes]:
+    """What the appended zip holds; nothing where there is none or it is damaged (the seal tells which)."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, OSError):
+        return {}
+
+
+def _check_seal(content: bytes, path: Path) -> None:
+    body, digest = content[:-_DIGEST_CHARS], content[-_DIGEST_CHARS:]
+    if not body.endswith(_SEAL):
+        raise ModelFileError(f"{path}: the model file is cut off or damaged at its end; {_REPLACE}")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise ModelFileError(f"{path}: the model file was damaged or changed since it was written; {_REPLACE}")
+
+
+def _read_card(files: dict[str, bytes], path: Path) -> ModelCard:
+    data = files.get(_CARD_FILE)
+    if data is None:
+        raise ModelFileError(f"{path}: the model file has lost its {_CARD_FILE}; {_REPLACE}")
+    try:
+        layout = int(msgspec.json.decode(data)["format"])
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: its {_CARD_FILE} cannot be read; {_REPLACE}") from error
+    if layout > CARD_FORMAT:
+        raise ModelFileError(
+            f"{path}: written in format {layout}, this Sightpost knows up to {CARD_FORMAT}; update Sightpost on this device"
+        )
+    try:
+        return msgspec.json.decode(data, type=ModelCard)
+    except msgspec.ValidationError as error:
+        raise ModelFileError(f"{path}: its {_CARD_FILE} is wrong: {error}; {_REPLACE}") from error
+
+
+def _text_labels(files: dict[str, bytes]) -> tuple[str, ...] | None:
+    """Labels of somebody else's file: by TFLite Metadata's custom the one text file in the zip."""
+    texts = [data for name, data in files.items() if name.endswith(".txt")]
+    return parse_labels(texts[0].decode("utf-8", "replace")) if len(texts) == 1 else None
+
+
+def parse_labels(text: str) -> tuple[str, ...]:
+    """One label per line; blank lines at the end do not count."""
+    return tuple(line.strip() for line in text.rstrip().splitlines())
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read a labels file.
+
+    Raises:
+        ModelFileError: it is missing, no UTF-8 text, or empty.
+    """
+    try:
+        labels = parse_labels(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot read the labels: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path}: the labels are not UTF-8 text; save the file as UTF-8") from error
+    if not labels:
+        raise ModelFileError(f"{path}: the labels file is empty; it needs one label per line")
+    return labels
+
+
+def _pack_golden(golden: GoldenSamples) -> bytes:
+    buffer = io.BytesIO()
+    arrays: dict[str, npt.NDArray[np.generic]] = {f"frame_{i:03}": frame for i, frame in enumerate(golden.frames)}
+    # Compression is worth it here alone: the frames are half of a small model file.
+    np.savez_compressed(buffer, allow_pickle=False, scores=golden.scores, **arrays)
+    return buffer.getvalue()
+
+
+def _read_golden(files: dict[str, bytes], path: Path) -> GoldenSamples:
+    data = files.get(_GOLDEN_FILE)
+    if data is None:
+        raise ModelFileError(f"{path}: the model file has lost its {_GOLDEN_FILE}; {_REPLACE}")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            frames = tuple(arrays[name] for name in sorted(arrays.files) if name.startswith("frame_"))
+            scores = np.asarray(arrays["scores"], dtype=np.float32)
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelFileError(f"{path}: its {_GOLDEN_FILE} cannot be read; {_REPLACE}") from error
+    if len(frames) != len(scores) or any(f.ndim != 3 or f.dtype != np.uint8 for f in frames):  # noqa: PLR2004  (H, W, 3)
+        raise ModelFileError(f"{path}: its {_GOLDEN_FILE} is inconsistent; {_REPLACE}")
+    return GoldenSamples(frames, scores)

@@ -1,0 +1,159 @@
+"""From a file or frame to the model's input: the only implementation, used in the field and in training alike.
+
+A mismatch between training and serving is how such systems are quietly wrong; with one implementation it cannot be expressed.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+# A 2.6 MB picture can decode to 5 GB. OpenCV reads its limit once, when it is loaded.
+MAX_PICTURE_PIXELS = 100_000_000
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PICTURE_PIXELS))
+
+import cv2  # noqa: E402  the limit above must be set first
+
+from edge.errors import PictureError  # noqa: E402  likewise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge.frame import Image
+    from edge.model_card import InputSpec
+
+PICTURE_SUFFIXES = frozenset(
+    {".bmp", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+LETTERBOX_GREY = 114
+_COLOR_CODES = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
+
+Roi = tuple[float, float, float, float]
+"""``(left, top, right, bottom)`` as fractions of the frame, so that it stays right when the resolution changes."""
+
+
+def read_picture(path: Path) -> Image:
+    """Decode a picture file to ``(H, W, 3) uint8 BGR``, upright (EXIF rotation applied), 16-bit and grey ones included.
+
+    Raises:
+        PictureError: the file cannot be read, is no picture, is cut off, or is larger than ``MAX_PICTURE_PIXELS``.
+    """
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread this takes any file name
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return decode_picture(encoded, name=str(path))
+
+
+def decode_picture(encoded: Image, *, name: str) -> Image:
+    """Decode the bytes of a picture, ``(n,) uint8``, to ``(H, W, 3) uint8 BGR``; ``name`` is for messages.
+
+    Raises:
+        PictureError: as ``read_picture``.
+    """
+    if encoded.size == 0:
+        raise PictureError(f"{name}: the file is empty; remove or replace it")
+    if _is_cut_jpeg(encoded):
+        raise PictureError(f"{name}: the picture is cut off (its end is missing); remove or replace it")
+    try:
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise PictureError(f"{name}: refused: damaged, or more than {MAX_PICTURE_PIXELS:,} pixels") from error
+    if image is None:
+        raise PictureError(f"{name}: is not a picture that can be decoded; remove or replace it")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _is_cut_jpeg(encoded: Image) -> bool:
+    """OpenCV decodes a truncated JPEG to a picture with a grey lower part; only the missing end marker tells."""
+    if bytes(encoded[:2]) != b"\xff\xd8":
+        return False
+    # Cameras and editors append padding or thumbnails, so the marker need not be the very end.
+    return b"\xff\xd9" not in encoded[-max(65_536, encoded.size // 4) :].tobytes()
+
+
+def prepare(image: Image, spec: InputSpec, *, roi: Roi | None = None) -> Image:
+    """Crop, resize and order the colours of a frame as a model wants it.
+
+    Args:
+        image: ``(H, W, 3) uint8 BGR``.
+        spec: its ``height_px`` and ``width_px`` must be set.
+        roi: the region to look at; ``None`` is the whole frame.
+
+    Returns:
+        ``(height_px, width_px, 3) uint8`` in the order of ``spec.color``, or ``(height_px, width_px, 1)`` for ``gray``.
+    """
+    width_px, height_px = spec.width_px, spec.height_px
+    if width_px is None or height_px is None:
+        raise ValueError("the InputSpec has no size yet")
+    if roi is not None:
+        image = crop_roi(image, roi)
+    if spec.resize == "crop":
+        image = _centre_crop(image, width_px / height_px)
+    if spec.resize == "letterbox":
+        image = _letterbox(image, width_px, height_px, spec.kernel)
+    else:
+        image = resize(image, width_px, height_px, spec.kernel)
+    if spec.color == "bgr":
+        return image
+    ordered = cv2.cvtColor(image, _COLOR_CODES[spec.color])
+    return np.asarray(ordered, dtype=np.uint8).reshape(height_px, width_px, -1)
+
+
+def crop_roi(image: Image, roi: Roi) -> Image:
+    """The part of an image inside a region, as a view; at least one pixel.
+
+    Args:
+        image: ``(H, W, C) uint8``.
+        roi: fractions of the frame.
+    """
+    height, width = image.shape[:2]
+    left, right = _span(roi[0], roi[2], width)
+    top, bottom = _span(roi[1], roi[3], height)
+    return image[top:bottom, left:right]
+
+
+def _span(start: float, end: float, size_px: int) -> tuple[int, int]:
+    first = min(round(start * size_px), size_px - 1)
+    return first, max(round(end * size_px), first + 1)
+
+
+def resize(image: Image, width_px: int, height_px: int, kernel: str = "halving") -> Image:
+    """Resize ``(H, W, 3) uint8`` to ``(height_px, width_px, 3)``.
+
+    ``halving`` averages exact 2×2 blocks until the image is less than twice the target, then interpolates linearly:
+    close to ``area``, which is exact and costs two inferences of a MobileNetV2 at 1080p, at an eighth of its cost.
+    """
+    if kernel == "halving":
+        height, width = image.shape[:2]
+        while height >= 2 * height_px and width >= 2 * width_px:
+            height, width = height // 2, width // 2
+            # An odd last row or column is left out: exact halves are what makes this kernel fast.
+            image = _resized(image[: height * 2, : width * 2], width, height, cv2.INTER_AREA)
+    if image.shape[:2] == (height_px, width_px):
+        return image
+    return _resized(image, width_px, height_px, cv2.INTER_AREA if kernel == "area" else cv2.INTER_LINEAR)
+
+
+def _resized(image: Image, width_px: int, height_px: int, interpolation: int) -> Image:
+    return np.asarray(cv2.resize(image, (width_px, height_px), interpolation=interpolation), dtype=np.uint8)
+
+
+def _centre_crop(image: Image, aspect: float) -> Image:
+    height, width = image.shape[:2]
+    crop_width = max(1, min(width, round(height * aspect)))
+    crop_height = max(1, min(height, round(width / aspect)))
+    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    return image[top : top + crop_height, left : left + crop_width]
+
+
+def _letterbox(image: Image, width_px: int, height_px: int, kernel: str) -> Image:
+    height, width = image.shape[:2]
+    scale = min(width_px / width, height_px / height)
+    inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.full((height_px, width_px, 3), LETTERBOX_GREY, dtype=np.uint8)
+    left, top = (width_px - inner_width) // 2, (height_px - inner_height) // 2
+    canvas[top : top + inner_height, left : left + inner_width] = resize(image, inner_width, inner_height, kernel)
+    return canvas
