@@ -5,15 +5,14 @@ Unknown keys and wrong types are refused with their path and the nearest right k
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from edge.errors import ConfigError
 from edge.model_card import InputSpec
+from edge.strict import convert, nearest, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,14 +123,7 @@ def load_config(path: Path) -> Config:
     Raises:
         ConfigError: the file is missing, no TOML, or a key is unknown, missing, of a wrong type or value.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration: {_reason(error)}") from error
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    raw = read_toml(path, what="configuration")
     return parse_config(raw, where=str(path), base=path.resolve().parent)
 
 
@@ -144,11 +136,11 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
     tables = [field.name for field in msgspec.structs.fields(Config)]
     for key in raw:
         if key not in tables:
-            raise ConfigError(f"{where}: {key}: unknown table; {_nearest(key, tables)}")
+            raise ConfigError(f"{where}: {key}: unknown table; {nearest(key, tables)}")
     config = Config(
-        device=_section(raw.get("device", {}), DeviceConfig, "device", where),
-        mqtt=_section(raw.get("mqtt", {}), MqttConfig, "mqtt", where),
-        outbox=_section(raw.get("outbox", {}), OutboxConfig, "outbox", where),
+        device=convert(raw.get("device", {}), DeviceConfig, path="device", where=where),
+        mqtt=convert(raw.get("mqtt", {}), MqttConfig, path="mqtt", where=where),
+        outbox=convert(raw.get("outbox", {}), OutboxConfig, path="outbox", where=where),
         cameras=_table(raw.get("cameras", {}), CameraConfig, "cameras", where),
         models=_table(raw.get("models", {}), ModelConfig, "models", where),
         watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
@@ -167,24 +159,7 @@ def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _
                 f"{where}: {path}.{name}: not a name that can be used; "
                 "take letters, digits, - and _, at most 64, beginning with a letter or digit"
             )
-    return {name: _section(entry, section, f"{path}.{name}", where) for name, entry in raw.items()}
-
-
-def _section(raw: object, section: type[_S], path: str, where: str) -> _S:
-    try:
-        return msgspec.convert(raw, section, strict=True)
-    except msgspec.ValidationError as error:
-        what, _, inner = str(error).partition(" - at ")
-    inner = inner.strip("`").removeprefix("$")
-    unknown = re.search(r"unknown field `(.+)`", what)
-    if unknown:
-        known: type[msgspec.Struct] = InputSpec if inner == ".input" else section
-        hint = _nearest(unknown[1], [field.name for field in msgspec.structs.fields(known)])
-        raise ConfigError(f"{where}: {path}{inner}.{unknown[1]}: unknown key; {hint}")
-    missing = re.search(r"missing required field `(.+)`", what)
-    if missing:
-        raise ConfigError(f"{where}: {path}{inner}.{missing[1]}: this key is required")
-    raise ConfigError(f"{where}: {path}{inner}: {what[:1].lower()}{what[1:]}")
+    return {name: convert(entry, section, path=f"{path}.{name}", where=where) for name, entry in raw.items()}
 
 
 def _check_references(config: Config, where: str) -> None:
@@ -192,7 +167,7 @@ def _check_references(config: Config, where: str) -> None:
         for key, value, known in (("camera", watch.camera, config.cameras), ("model", watch.model, config.models)):
             if value not in known:
                 raise ConfigError(
-                    f"{where}: watches.{name}.{key}: there is no {key} {value!r}; {_nearest(value, list(known))}"
+                    f"{where}: watches.{name}.{key}: there is no {key} {value!r}; {nearest(value, list(known))}"
                 )
         left, top, right, bottom = watch.roi
         if left >= right or top >= bottom:
@@ -225,14 +200,3 @@ def _anchored_camera(camera: CameraConfig, base: Path) -> CameraConfig:
     if isinstance(camera.source, int) or re.match(r"^[a-z][a-z0-9+.-]*:", camera.source):
         return camera
     return msgspec.structs.replace(camera, source=str(base / camera.source))
-
-
-def _nearest(given: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known are: {', '.join(sorted(known))}"
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,1 @@
+"""``sightpost``: the device's command line."""

@@ -1,0 +1,52 @@
+"""The golden samples: which pictures travel inside the file, and how far another device may be off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from edge.model_file import GoldenSamples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edge.frame import Image
+    from edge.model import Model
+    from trainer.evaluate import Evaluation
+
+LONGEST_SIDE_PX = 320
+"""Larger frames would outweigh the model; resizing is still part of what they prove."""
+TOLERANCE = 0.2
+"""Two correct runtimes differ by up to 0.1 near a decision boundary (int8 kernels round differently); a wrong colour
+order, scaling or a damaged kernel differs by far more on at least one sample."""
+COUNT = 6
+
+
+def choose(evaluation: Evaluation, count: int = COUNT) -> list[int]:
+    """Positions of sensitive pictures (near a boundary) and of typical ones, taking turns, classes first come."""
+    by_margin = [int(index) for index in np.argsort(evaluation.margins(), kind="stable")]
+    typical = [
+        int(max(np.flatnonzero(evaluation.truth == label), key=lambda i: evaluation.margins()[i]))
+        for label in range(len(evaluation.labels))
+        if (evaluation.truth == label).any()
+    ]
+    turns = [index for pair in zip(by_margin, typical + by_margin[::-1], strict=False) for index in pair]
+    return list(dict.fromkeys(turns))[:count]
+
+
+def capture(model: Model, images: Sequence[Image]) -> GoldenSamples:
+    """Ask the finished model about raw frames, ``(H, W, 3) uint8 BGR``, and keep frames and answers."""
+    frames = tuple(_shrink(image) for image in images)
+    scores = np.stack([model.predict(frame).scores for frame in frames]).astype(np.float32)
+    return GoldenSamples(frames, scores)
+
+
+def _shrink(image: Image) -> Image:
+    height, width = image.shape[:2]
+    scale = LONGEST_SIDE_PX / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

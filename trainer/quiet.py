@@ -1,0 +1,48 @@
+"""TensorFlow and its converters chat on standard output and error from C++; nobody who trains a model can act on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, TextIO
+
+from edge.errors import SightpostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STDOUT, _STDERR = 1, 2
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """Send file descriptors 1 and 2 aside; yields a stream to the real standard error, for progress.
+
+    What was said is shown after all when something unexpected happens. Imports of TensorFlow belong inside.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(_STDOUT), os.dup(_STDERR)]
+    with tempfile.TemporaryFile() as aside, os.fdopen(os.dup(_STDERR), "w", encoding="utf-8") as terminal:
+        os.dup2(aside.fileno(), _STDOUT)
+        os.dup2(aside.fileno(), _STDERR)
+        expected = False
+        try:
+            yield terminal
+            expected = True
+        except (SightpostError, KeyboardInterrupt):
+            expected = True
+            raise
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in zip((_STDOUT, _STDERR), kept, strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)
+            if not expected:
+                aside.seek(0)
+                sys.stderr.write(aside.read().decode("utf-8", "replace"))
