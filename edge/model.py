@@ -52,6 +52,10 @@ class Prediction:
         """The highest score."""
         return float(np.max(self.scores))
 
+    def score_of(self, label: str) -> float:
+        """The score of one class."""
+        return float(self.scores[self.labels.index(label)])
+
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""
         order = np.argsort(-self.scores, kind="stable")[:count]

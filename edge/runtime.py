@@ -5,8 +5,11 @@ Both share one interface, so everything else in Sightpost sees an ``Engine`` onl
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +18,7 @@ import numpy as np
 from edge.errors import ModelFileError, SightpostError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -24,6 +27,7 @@ _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_ru
 
 SCORES, EMBEDDING = "scores", "embedding"
 """Names of the outputs in the signature of a Sightpost model."""
+_STDERR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,9 @@ class Engine:
         self.runtime = _choose(runtime)
         module = importlib.import_module(_MODULES[self.runtime])
         try:
-            self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _native_stderr_aside():
+                self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelFileError(f"{name}: {self.runtime} cannot load the model: {reason}") from error
@@ -103,6 +108,21 @@ class Engine:
             name: tensor.real(interpreter.get_tensor(tensor.index)[0]).reshape(tensor.shape)
             for name, tensor in self.outputs.items()
         }
+
+
+@contextlib.contextmanager
+def _native_stderr_aside() -> Iterator[None]:
+    """The C++ library greets on standard error whenever it loads a model, and has no switch for it."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, _STDERR)
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _tensor(details: Mapping[str, Any]) -> Tensor:

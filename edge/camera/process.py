@@ -1,0 +1,102 @@
+"""The daemon's handle on one decoding process.
+
+Decoding processes are forked from a process that has OpenCV loaded (multiprocessing's fork server), so that a new one
+takes milliseconds and shares its memory with the others.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import socket
+from multiprocessing import forkserver
+from typing import TYPE_CHECKING
+
+from edge.camera.protocol import PACKET_BYTES, FromDecoder, Want, decode_from_decoder, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.context import ForkServerContext
+
+    from edge.config import CameraConfig
+
+_LAST_WORDS_S = 1.0
+"""How long a killed process may take to go. One stuck in a driver stays until the driver lets go of it."""
+
+
+def warm_up() -> None:
+    """Start the process that decoding processes are forked from, without waiting for it to have loaded OpenCV.
+
+    Starting a camera does it too, and then waits about half a second; a daemon that has more to load calls this first.
+    """
+    _context()
+    forkserver.ensure_running()
+
+
+class DecodingProcess:
+    """One decoding process and the connection to it. Making one starts it.
+
+    Attributes:
+        channel: becomes readable when there is a message, and when the process has died.
+    """
+
+    def __init__(self, name: str, config: CameraConfig) -> None:
+        from edge.camera.worker import serve
+
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel.setblocking(False)  # noqa: FBT003  the standard library wants it so
+        self._process = _context().Process(target=serve, args=(config, theirs), name=f"camera-{name}", daemon=True)
+        with theirs:
+            self._process.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number."""
+        return self._process.pid
+
+    def want(self, slot: int) -> None:
+        """Ask for the next frame in a slot; one that has just died is not asked, ``messages`` will tell."""
+        try:
+            self.channel.send(encode(Want(slot)))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def messages(self) -> Iterator[tuple[FromDecoder, int | None]]:
+        """All messages that have arrived, each with the descriptor sent along, which the caller closes.
+
+        Raises:
+            EOFError: there will be no more: the process has ended or died.
+            msgspec.DecodeError: the process is not in its right mind.
+        """
+        while True:
+            try:
+                packet, descriptors, _, _ = socket.recv_fds(self.channel, PACKET_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                packet, descriptors = b"", []
+            if not packet:
+                raise EOFError
+            yield decode_from_decoder(packet), descriptors[0] if descriptors else None
+
+    def obituary(self) -> str:
+        """How a process that has closed its connection ended."""
+        self._process.join(_LAST_WORDS_S)
+        code = self._process.exitcode
+        if code is None:
+            return "the decoder closed its connection and hangs"
+        return f"the decoder died ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self.channel.close()
+        self._process.kill()
+        self._process.join(_LAST_WORDS_S)
+        if self._process.exitcode is not None:
+            self._process.close()
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edge.camera.preload"])
+    return context

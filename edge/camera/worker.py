@@ -1,0 +1,231 @@
+"""The decoding process: grabs frames, and converts those that were asked for straight into shared memory."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.camera.address import is_recording, is_replaceable
+from edge.camera.protocol import (
+    PACKET_BYTES,
+    Delivered,
+    Ended,
+    Failed,
+    FromDecoder,
+    Opened,
+    Pulse,
+    decode_want,
+    encode,
+)
+from edge.camera.ring import Ring
+from edge.errors import CameraError
+
+if TYPE_CHECKING:
+    from edge.camera.sources import Source
+    from edge.config import CameraConfig
+    from edge.frame import Image
+
+PULSE_S = 1.0
+
+
+class ReaderGoneError(Exception):
+    """The daemon has closed its end or died: this process has no more purpose."""
+
+
+def serve(config: CameraConfig, channel: socket.socket) -> None:
+    """The life of a decoding process: open the source, deliver its frames, and say why it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon; this process ends with it
+    _silence_libraries()
+    from edge.camera.sources import open_source  # has OpenCV: the daemon imports this module only for its address
+
+    reader = Reader(channel)
+    opened = False
+    try:
+        source = open_source(config)
+        opened = True
+        Decoding(source, reader, recorded=is_recording(config)).run()
+    except ReaderGoneError:
+        return
+    except CameraError as error:
+        fatal = is_recording(config) if opened else not is_replaceable(config)
+        _say_farewell(reader, Failed(str(error), fatal))
+    except Exception as error:  # noqa: BLE001  whatever a codec does must reach the operator, not die with this process
+        reason = " ".join(str(error).split())[: PACKET_BYTES // 4]
+        _say_farewell(reader, Failed(f"the decoder failed: {type(error).__name__}: {reason}", is_recording(config)))
+
+
+class Reader:
+    """The daemon, as seen from here: it says which slots it wants filled, and is told what happens.
+
+    A thread listens, so that this process ends with the daemon even when OpenCV hangs.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._wanted: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="reader", daemon=True).start()
+
+    def wanted(self, *, wait_s: float) -> int | None:
+        """The next slot to fill; None when nothing is asked for in time."""
+        try:
+            return self._wanted.get(timeout=wait_s) if wait_s else self._wanted.get_nowait()
+        except queue.Empty:
+            return None
+
+    def still_wants(self, slot: int) -> None:
+        """Put back a slot that could not be filled."""
+        self._wanted.put(slot)
+
+    def tell(self, message: FromDecoder, descriptor: int | None = None) -> None:
+        """Send a message.
+
+        Raises:
+            ReaderGoneError: nobody is there.
+        """
+        try:
+            if descriptor is None:
+                self._channel.send(encode(message))
+            else:
+                socket.send_fds(self._channel, [encode(message)], [descriptor])
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ReaderGoneError from error
+
+    def _listen(self) -> None:
+        try:
+            while packet := self._channel.recv(PACKET_BYTES):
+                self._wanted.put(decode_want(packet).slot)
+        finally:  # also when the connection was reset
+            os._exit(0)
+
+
+class Decoding:
+    """One source, from its first frame to its last.
+
+    Args:
+        source: just opened.
+        reader: gets the frames.
+        recorded: every frame is delivered and waits to be asked for; otherwise frames come when they are due, and those
+            that nobody has asked for by then are skipped.
+    """
+
+    def __init__(self, source: Source, reader: Reader, *, recorded: bool) -> None:
+        self._source = source
+        self._reader = reader
+        self._recorded = recorded
+        self._ring: Ring | None = None
+        self._grabbed = 0
+        self._skipped = 0
+        self._unreadable = 0
+        self._began_s = 0.0
+        self._pulsed_at_s = time.monotonic()
+        self._pulsed_grabbed = 0
+
+    def run(self) -> None:
+        """Deliver until the recording ends.
+
+        Raises:
+            CameraError: the source stopped delivering, or never gave a frame.
+            ReaderGoneError: nobody is there.
+        """
+        while self._source.grab():
+            self._grabbed += 1
+            if self._ring is None and not self._open_ring():
+                continue
+            if not self._source.live and not self._recorded:
+                self._wait_until_due()
+            captured_at_s, clock_s = time.time(), time.monotonic()
+            if self._recorded:
+                clock_s = self._source.position_s
+            slot = self._wanted_slot()
+            self._pulse_if_due()
+            if slot is None:
+                self._skipped += 1
+            elif self._fill(slot):
+                self._reader.tell(Delivered(slot, self._grabbed - 1, captured_at_s, clock_s))
+            else:
+                self._reader.still_wants(slot)
+        self._pulse()
+        if self._ring is None:
+            raise CameraError(f"there is no frame that can be read ({self._damaged} damaged)")
+        self._reader.tell(Ended())
+
+    @property
+    def _damaged(self) -> int:
+        return self._unreadable + self._source.damaged
+
+    def _open_ring(self) -> bool:
+        """Look at a frame for its size: only a frame proves that a source is open."""
+        image = self._retrieve(None)
+        if image is not None:
+            self._make_ring(image)
+            self._began_s = time.monotonic() - self._source.position_s
+        return image is not None
+
+    def _make_ring(self, image: Image) -> Ring:
+        height_px, width_px = image.shape[:2]
+        self._ring, descriptor = Ring.create(width_px, height_px)
+        self._reader.tell(Opened(width_px, height_px, self._source.rate_hz), descriptor)
+        os.close(descriptor)
+        return self._ring
+
+    def _wait_until_due(self) -> None:
+        while (early_s := self._began_s + self._source.position_s - time.monotonic()) > 0:
+            time.sleep(min(early_s, PULSE_S))
+            self._pulse_if_due()
+
+    def _wanted_slot(self) -> int | None:
+        if not self._recorded:
+            return self._reader.wanted(wait_s=0)
+        while (slot := self._reader.wanted(wait_s=PULSE_S)) is None:
+            self._pulse_if_due()
+        return slot
+
+    def _fill(self, slot: int) -> bool:
+        if self._ring is None:
+            return False
+        target = self._ring.image(slot)
+        image = self._retrieve(target)
+        if image is None:
+            return False
+        if image.shape != target.shape:
+            target = self._make_ring(image).image(slot)
+        if image is not target:  # video was converted in place; a picture, or the first frame of a new size, was not
+            np.copyto(target, image)
+        return True
+
+    def _retrieve(self, out: Image | None) -> Image | None:
+        image = self._source.retrieve(out)
+        if image is None:
+            self._unreadable += 1
+        return image
+
+    def _pulse_if_due(self) -> None:
+        if time.monotonic() - self._pulsed_at_s >= PULSE_S:
+            self._pulse()
+
+    def _pulse(self) -> None:
+        now_s = time.monotonic()
+        rate_hz = (self._grabbed - self._pulsed_grabbed) / max(now_s - self._pulsed_at_s, 1e-3)
+        self._reader.tell(Pulse(self._grabbed, self._skipped, self._damaged, rate_hz))
+        self._pulsed_at_s, self._pulsed_grabbed = now_s, self._grabbed
+
+
+def _silence_libraries() -> None:
+    """Codecs write to stderr as they like, for each damaged block; what an operator needs is said in ``Failed``."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _say_farewell(reader: Reader, message: Failed) -> None:
+    try:
+        reader.tell(message)
+    except ReaderGoneError:
+        return

@@ -1,0 +1,131 @@
+"""``sightpost check``: is everything that a configuration names there and fine, and what to do about what is not."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import CameraError, SightpostError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from edge.cli.options import Commands
+    from edge.config import CameraConfig, Config, ModelConfig
+
+BROKER_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried."""
+
+    subject: str
+    ok: bool
+    message: str
+    exit_code: int
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "check",
+        help="try camera, model, outbox and broker",
+        description="Try everything that a configuration names, and say what to do about what does not work.",
+        epilog="example: sightpost check --config /etc/sightpost/edge.toml",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
+    parser.add_argument("--json", action="store_true", help="one JSON object per finding")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check everything; the exit code is that of the first thing that is wrong."""
+    from edge.config import load_config
+
+    config = load_config(arguments.config)
+    exit_code = 0
+    for finding in findings(config):
+        if arguments.json:
+            print(json.dumps(asdict(finding), ensure_ascii=False), flush=True)
+        else:
+            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<18} {finding.message}", flush=True)
+        exit_code = exit_code or finding.exit_code
+    return exit_code
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Try one thing after the other."""
+    from edge import camera as cameras
+
+    cameras.warm_up()
+    yield Finding("configuration", True, f"{len(config.watches)} watches on {len(config.cameras)} cameras", 0)  # noqa: FBT003  a record
+    for name, model in config.models.items():
+        yield _try(f"models.{name}", lambda model=model: _model(model))  # type: ignore[misc]
+    yield _try("outbox", lambda: _outbox(config))
+    for name, camera in config.cameras.items():
+        yield _try(f"cameras.{name}", lambda name=name, camera=camera: _camera(name, camera))  # type: ignore[misc]
+    yield _try("broker", lambda: _broker(config))
+
+
+def _try(subject: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, attempt(), 0)  # noqa: FBT003  a record
+    except SightpostError as error:
+        return Finding(subject, False, str(error), error.exit_code)  # noqa: FBT003  a record
+
+
+def _model(config: ModelConfig) -> str:
+    from edge.daemon import load_model
+
+    model = load_model(config)
+    proof = (
+        f"{model.file.card.golden.count} golden samples right"
+        if model.file.card and model.file.card.golden
+        else ("no card: nothing proves that it answers here as it did in training")
+    )
+    return f"{model.name} {model.version}: {len(model.labels)} labels on {model.engine.runtime}; {proof}"
+
+
+def _outbox(config: Config) -> str:
+    from edge.daemon import OUTBOX_FILE
+    from edge.outbox import Outbox
+
+    path = Path(config.device.state_dir) / OUTBOX_FILE
+    outbox = Outbox.open(path, config.outbox)
+    try:
+        stats = outbox.stats()
+        return f"{path}: writable, {stats.pending} events waiting"
+    finally:
+        outbox.close()
+
+
+def _camera(name: str, config: CameraConfig) -> str:
+    """Open the camera and wait for one frame."""
+    from edge.camera import Camera
+
+    with Camera(name, config) as camera:
+        camera.start()
+        deadline_s = time.monotonic() + config.open_timeout_s + config.read_timeout_s
+        while time.monotonic() < deadline_s:
+            camera.request()
+            wait([camera.connection] if camera.connection else [], timeout=0.2)
+            if camera.receive():
+                status = camera.status
+                return f"{status.width_px}x{status.height_px} at {status.rate_hz:.1f} frames/s"
+            if camera.status.last_error:
+                raise CameraError(camera.status.last_error)
+            camera.tick(time.monotonic())
+        raise CameraError(f"camera {name}: no frame within {config.open_timeout_s + config.read_timeout_s:g} s")
+
+
+def _broker(config: Config) -> str:
+    from edge.publisher import probe_broker
+
+    version = probe_broker(config.mqtt, BROKER_TIMEOUT_S)
+    return f"{config.mqtt.host}:{config.mqtt.port}: connected, {version}"

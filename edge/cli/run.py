@@ -1,0 +1,46 @@
+"""``sightpost run``: the daemon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        help="look, decide and publish until stopped",
+        description="Run the appliance: cameras, watches, outbox and MQTT, until SIGTERM or Ctrl-C.",
+        epilog="example: sightpost run --config /etc/sightpost/edge.toml",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until stopped."""
+    from edge.config import load_config
+
+    config = load_config(arguments.config)
+    # The journal stamps lines itself; a person at a terminal wants to see the time.
+    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    logging.basicConfig(
+        level=arguments.log_level.upper(), format=f"{stamp}%(levelname)s %(message)s", stream=sys.stderr
+    )
+    from edge.daemon import Daemon, stop_on_signals
+    from edge.health import Notifier
+
+    daemon = Daemon(config, Notifier(os.environ))
+    stop_on_signals(daemon)
+    daemon.run()
+    return 0

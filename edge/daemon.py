@@ -1,0 +1,144 @@
+"""``sightpost run``: wires the pipeline together, keeps an eye on its threads, and ends it in order.
+
+main thread: signals and watchdog · ``observer``: looks and decides · ``outbox``: commits · ``publisher``: sends
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge import camera as cameras
+from edge.camera.address import is_recording
+from edge.errors import SightpostError
+from edge.messages import Topics
+from edge.observer import Lookout, Observer
+from edge.outbox import Outbox
+from edge.publisher import Publisher
+from edge.reporting import Reporter
+from edge.watch import Watch
+
+if TYPE_CHECKING:
+    from edge.config import Config, ModelConfig
+    from edge.health import Notifier
+    from edge.model import Model
+
+logger = logging.getLogger(__name__)
+
+OUTBOX_FILE = "outbox.sqlite"
+STUCK_S = 30.0
+"""A thread that has not gone round its loop for this long hangs; systemd is no longer told that we are alive."""
+_SUPERVISION_S = 1.0
+
+
+class Daemon:
+    """The appliance, from its configuration to its end."""
+
+    def __init__(self, config: Config, notifier: Notifier, *, drain_timeout_s: float = 5.0) -> None:
+        self._config = config
+        self._notifier = notifier
+        self._drain_timeout_s = drain_timeout_s
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Ask ``run`` to end in order; from any thread."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Run until stopped, or until every camera was a recording and has ended.
+
+        Raises:
+            ModelFileError: a model is damaged or not to be trusted on this device.
+            ConfigError: a watch and its model do not fit.
+            OutboxError: nothing can be stored in the state directory.
+            CameraError: a recording cannot be read.
+        """
+        cameras.warm_up()
+        watches = self._load_watches()
+        topics = Topics(self._config.mqtt.topic_prefix, self._config.device.id)
+        outbox = Outbox.open(Path(self._config.device.state_dir) / OUTBOX_FILE, self._config.outbox)
+        publisher = Publisher(outbox, self._config.mqtt, topics)
+        try:
+            publisher.start()
+            lookouts = self._start_cameras(watches)
+            reporter = Reporter(topics, outbox.put, clock=time.time, monotonic=time.monotonic)
+            observer = Observer(lookouts, on_answer=reporter.answer, on_status=reporter.camera, clock=time.monotonic)
+            self._observe(observer, publisher)
+        finally:
+            self._notifier.stopping()
+            publisher.stop(self._drain_timeout_s)
+            outbox.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _load_watches(self) -> list[Watch]:
+        models = {name: load_model(config) for name, config in self._config.models.items()}
+        return [Watch(name, config, models[config.model]) for name, config in self._config.watches.items()]
+
+    def _start_cameras(self, watches: list[Watch]) -> list[Lookout]:
+        lookouts = []
+        for name, config in self._config.cameras.items():
+            looking = [watch for watch in watches if watch.config.camera == name]
+            if not looking:
+                logger.warning("cameras.%s: no watch looks through it; it is not started", name)
+                continue
+            camera = cameras.Camera(name, config)
+            camera.start()
+            lookouts.append(Lookout(camera, looking, recorded=is_recording(config)))
+        return lookouts
+
+    def _observe(self, observer: Observer, publisher: Publisher) -> None:
+        thread = threading.Thread(target=self._guarded, args=(observer,), name="observer")
+        thread.start()
+        self._notifier.ready()
+        logger.info("sightpost %s is looking; stop it with SIGTERM or Ctrl-C", self._config.device.id)
+        interval_s = min(self._notifier.watchdog_s or _SUPERVISION_S, _SUPERVISION_S)
+        while not self._stop.wait(interval_s):
+            stuck_s = time.monotonic() - min(observer.last_turn_s, publisher.last_progress_s)
+            if stuck_s < STUCK_S:
+                self._notifier.alive()
+            else:
+                logger.error("a thread has made no progress for %.0f s; systemd's watchdog will restart us", stuck_s)
+        observer.stop()
+        thread.join()
+
+    def _guarded(self, observer: Observer) -> None:
+        """The observer's thread: however it ends, the daemon ends with it, and says why."""
+        try:
+            with observer:
+                observer.run()
+        except SightpostError as error:
+            self._failure = error
+        except BaseException as error:  # handed to the main thread, which raises it
+            self._failure = error
+            logger.exception("the observer failed by a fault in this program")
+        finally:
+            self._stop.set()
+
+
+def load_model(config: ModelConfig) -> Model:
+    """Load and prove the model of a configuration.
+
+    Raises:
+        ModelFileError: it is damaged, or not to be trusted on this device.
+    """
+    from edge.model import Model
+
+    return Model.load(
+        Path(config.file),
+        labels=Path(config.labels) if config.labels else None,
+        spec=config.input,
+        threads=config.threads,
+        runtime=config.runtime,
+    )
+
+
+def stop_on_signals(daemon: Daemon) -> None:
+    """Let SIGTERM and SIGINT end the daemon in order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())

@@ -1,0 +1,131 @@
+"""The one thread that looks: it orders frames for the watches that are due, asks the models, hands on the answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Self
+
+from edge.errors import CameraError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from edge.camera import Camera, CameraStatus
+    from edge.watch import Answer, Watch
+
+TICK_S = 0.5
+"""How often cameras are supervised, and the longest that a stop can go unnoticed."""
+AHEAD = 2
+"""Frames on order for a watch that looks at every frame: one is decoded while the other is answered."""
+
+
+@dataclass(slots=True)
+class Lookout:
+    """A camera and the watches that look through it."""
+
+    camera: Camera
+    watches: Sequence[Watch]
+    recorded: bool
+    last_status: CameraStatus | None = field(default=None)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will come."""
+        return self.camera.status.state in {"ended", "failed"}
+
+    def due_s(self) -> float:
+        """When the first of its watches wants a frame; a recording delivers them all and each watch takes its pick."""
+        return -math.inf if self.recorded else min(watch.due_s for watch in self.watches)
+
+
+class Observer:
+    """Looks through cameras until it is stopped or every recording has ended.
+
+    Args:
+        lookouts: cameras, started, with their watches.
+        on_answer: what to do with each answer; it must not block.
+        on_status: what to do when a camera's state has changed: name and status.
+        clock: monotonic seconds, the one that live frames carry.
+    """
+
+    def __init__(
+        self,
+        lookouts: Sequence[Lookout],
+        *,
+        on_answer: Callable[[Answer], None],
+        on_status: Callable[[str, CameraStatus], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._lookouts = lookouts
+        self._on_answer = on_answer
+        self._on_status = on_status
+        self._clock = clock
+        self._stopping = False
+        self._tick_at_s = -math.inf
+        self.last_turn_s = clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the cameras."""
+        for lookout in self._lookouts:
+            lookout.camera.close()
+
+    def stop(self) -> None:
+        """Ask ``run`` to return soon; from any thread."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Look until stopped, or until only ended recordings are left.
+
+        Raises:
+            CameraError: a recording cannot be opened or read: it will not heal.
+        """
+        while not self._stopping and not self._all_ended():
+            self._turn()
+
+    def _all_ended(self) -> bool:
+        for lookout in self._lookouts:
+            status = lookout.camera.status
+            if status.state == "failed":
+                raise CameraError(status.last_error or f"camera {lookout.camera.name}: failed")
+        return all(lookout.finished for lookout in self._lookouts)
+
+    def _turn(self) -> None:
+        now_s = self.last_turn_s = self._clock()
+        if now_s >= self._tick_at_s:
+            self._tick(now_s)
+        timeout_s = self._tick_at_s - now_s
+        connections: list[socket.socket] = []
+        for lookout in self._lookouts:
+            due_s = lookout.due_s()
+            if due_s <= now_s:
+                lookout.camera.request(AHEAD if due_s == -math.inf else 1)
+            else:
+                timeout_s = min(timeout_s, due_s - now_s)
+            if lookout.camera.connection is not None:
+                connections.append(lookout.camera.connection)
+        ready = wait(connections, timeout=max(0.0, timeout_s))
+        for lookout in self._lookouts:
+            if lookout.camera.connection in ready:
+                self._look(lookout)
+
+    def _look(self, lookout: Lookout) -> None:
+        for frame in lookout.camera.receive():
+            for watch in lookout.watches:
+                if watch.due_s <= frame.clock_s:
+                    self._on_answer(watch.look(frame))
+            lookout.camera.release(frame)
+
+    def _tick(self, now_s: float) -> None:
+        self._tick_at_s = now_s + TICK_S
+        for lookout in self._lookouts:
+            lookout.camera.tick(now_s)
+            status = lookout.camera.status
+            if lookout.last_status is None or status.state != lookout.last_status.state:
+                self._on_status(lookout.camera.name, status)
+            lookout.last_status = status

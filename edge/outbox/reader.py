@@ -1,0 +1,71 @@
+"""Reading the outbox's file while another thread writes to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.outbox import file
+from edge.record import Record, Stamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Reader:
+    """A reading connection, for one thread at a time."""
+
+    def __init__(self, path: Path, *, epoch: str, run: int) -> None:
+        """Open an existing file, whose ``epoch`` this is; ``run`` tells records of this run from earlier ones.
+
+        Raises:
+            sqlite3.Error: from SQLite.
+        """
+        self.epoch = epoch
+        self._run = run
+        self._connection = file.connect_reader(path)
+
+    def states(self, *, only_dirty: bool) -> list[Record]:
+        """Read the newest state of every topic, or only those that no broker has acknowledged yet."""
+        rows = self._connection.execute(
+            "SELECT 0, id, topic, payload, clock_s, monotonic_s, run FROM states WHERE dirty >= ? ORDER BY topic",
+            (int(only_dirty),),
+        )
+        return [self._record(*row) for row in rows.fetchall()]
+
+    def events(self, after: int, *, limit: int, limit_bytes: int = 4_000_000) -> list[Record]:
+        """Read the next events in the order of their commits: at most about so much, at least one if there is one."""
+        rows = self._connection.execute(
+            "SELECT number, id, topic, payload, clock_s, monotonic_s, run FROM events WHERE number > ? "
+            "ORDER BY number LIMIT ?",
+            (after, limit),
+        )
+        records: list[Record] = []
+        for row in rows:
+            records.append(self._record(*row))
+            limit_bytes -= len(records[-1].payload)
+            if limit_bytes <= 0:
+                break
+        rows.close()
+        return records
+
+    def check(self, *, budget_s: float | None = None) -> None:
+        """Look for damage; see ``file.check``."""
+        file.check(self._connection, budget_s=budget_s)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _record(
+        self, number: int, id_: str, topic: str, payload: bytes, clock_s: float, monotonic_s: float, run: int
+    ) -> Record:
+        return Record(
+            number=number,
+            id=id_,
+            topic=topic,
+            payload=payload,
+            retain=number == 0,
+            stamp=Stamp(clock_s, monotonic_s),
+            epoch=self.epoch,
+            earlier=run != self._run,
+        )

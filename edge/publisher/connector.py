@@ -1,0 +1,87 @@
+"""Getting connected: in which version of MQTT, and how long to wait before the next attempt."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from edge.publisher.session import Session, Version, Will, WrongVersionError
+from edge.publisher.waker import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.config import MqttConfig
+
+
+class Connector:
+    """Opens sessions: in MQTT 5 or, where the broker does not know it, in 3.1.1, which it then remembers."""
+
+    def __init__(self, config: MqttConfig, client_id: str, waker: Waker) -> None:
+        self._config = config
+        self._client_id = client_id
+        self._waker = waker
+        self._versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
+
+    def connect(self, will: Will | None, cancelled: Callable[[], bool] = lambda: False) -> Session:
+        """Connect; ``cancelled`` is asked whenever the waker wakes.
+
+        Raises:
+            BrokerError: that failed.
+        """
+        failures: list[WrongVersionError] = []
+        for version in self._versions:
+            session = Session(self._config, version, self._client_id, will, self._waker)
+            try:
+                session.wait_until_open(cancelled)
+            except WrongVersionError as failure:
+                session.abort()
+                failures.append(failure)
+                continue
+            except BaseException:
+                session.abort()
+                raise
+            if any(failure.certain for failure in failures):
+                # A broker that merely hung up may have been shutting down: it is asked for the better version again.
+                self._versions = tuple(sorted(self._versions, key=lambda other: other != version))
+            return session
+        raise failures[0]
+
+
+class Backoff:
+    """Pauses that grow from ``first_s`` to ``longest_s``, each by chance up to half shorter: devices spread out."""
+
+    def __init__(self, first_s: float, longest_s: float, chance: Callable[[], float] = random.random) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._chance = chance
+        self._pause_s = first_s
+
+    def next_s(self) -> float:
+        """Return the next pause, in seconds."""
+        pause_s = min(self._pause_s, self._longest_s)
+        self._pause_s = 2 * pause_s
+        return pause_s * (0.5 + 0.5 * self._chance())
+
+    def reset(self) -> None:
+        """Begin with short pauses again."""
+        self._pause_s = self._first_s
+
+
+def probe_broker(config: MqttConfig, timeout_s: float) -> str:
+    """Connect once, as a client of its own that disturbs nobody, and say in which version: ``MQTT 5``.
+
+    Raises:
+        BrokerError: what is wrong, and what to do about it.
+    """
+    import msgspec
+
+    waker = Waker()
+    try:
+        patient = msgspec.structs.replace(config, connect_timeout_s=timeout_s)
+        client_id = f"sightpost-probe-{random.randrange(16**8):08x}"  # noqa: S311  no secret
+        session = Connector(patient, client_id, waker).connect(will=None)
+        session.close()
+        return f"MQTT {session.version}"
+    finally:
+        waker.close()

@@ -1,0 +1,119 @@
+"""What is under way on one connection: live states first, then events in order, never more than a window at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from edge.messages import as_replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from edge.outbox import Outbox
+    from edge.publisher.session import Ack, Session
+    from edge.record import Record
+    from edge.throttle import Throttle
+
+logger = logging.getLogger(__name__)
+
+LIVE_S = 2.0
+"""What is sent later than this after it was handed to the outbox says of itself that it is replayed."""
+_READ_AHEAD = 500
+_HEADER_BYTES = 16
+"""More than MQTT needs beside topic and payload: fixed header, lengths, message number, no properties."""
+
+
+class Delivery:
+    """Sends what the outbox holds over one session and tells the outbox what became of it. For one thread."""
+
+    def __init__(self, outbox: Outbox, session: Session, monotonic: Callable[[], float], throttle: Throttle) -> None:
+        self._outbox = outbox
+        self._session = session
+        self._monotonic = monotonic
+        self._throttle = throttle
+        self._states = {record.topic: record for record in outbox.states(only_dirty=False)}
+        self._said: dict[str, str] = {}
+        self._events: deque[Record] = deque()
+        self._last_event: Record | None = None
+        self._more_events = True
+        self._in_flight: dict[int, Record | None] = {}
+        self._last_ack_s = monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is under way and nothing is left to send."""
+        return not (self._in_flight or self._states or self._events or self._more_events)
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long the broker has owed us an acknowledgement."""
+        return self._monotonic() - self._last_ack_s if self._in_flight else 0.0
+
+    def look(self) -> None:
+        """See what is new in the outbox."""
+        self._more_events = True
+        for record in self._outbox.states(only_dirty=True):
+            if self._said.get(record.topic) != record.id:
+                self._states[record.topic] = record
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Send something retained that is not from the outbox, ahead of everything that is."""
+        self._note(self._session.publish(topic, payload, retain=True), None)
+
+    def fill(self) -> None:
+        """Send as much as the window allows."""
+        while len(self._in_flight) < self._session.window and (record := self._next()) is not None:
+            self._send(record)
+
+    def settle(self, acks: Iterable[Ack]) -> None:
+        """Tell the outbox what the broker said."""
+        for ack in acks:
+            record = self._in_flight.pop(ack.mid, None)
+            self._last_ack_s = self._monotonic()
+            if record is None:
+                continue
+            if ack.refusal is None:
+                self._outbox.delivered(record)
+            else:
+                self._refuse(record, f"refused by the broker: {ack.refusal}")
+
+    def _next(self) -> Record | None:
+        if self._states:
+            topic = next(iter(self._states))
+            record = self._states.pop(topic)
+            self._said[topic] = record.id
+            return record
+        if not self._events and self._more_events:
+            self._events.extend(self._outbox.events(self._last_event, limit=_READ_AHEAD))
+            self._more_events = bool(self._events)
+        if not self._events:
+            return None
+        self._last_event = self._events.popleft()
+        return self._last_event
+
+    def _send(self, record: Record) -> None:
+        limit_bytes = self._session.max_packet_bytes
+        if len(record.payload) + len(record.topic) + _HEADER_BYTES > limit_bytes:
+            self._refuse(record, f"larger than the {limit_bytes} bytes that the broker takes")
+            return
+        live = not record.earlier and self._monotonic() - record.stamp.monotonic_s <= LIVE_S
+        try:
+            mid = self._session.publish(
+                record.topic, record.payload if live else as_replayed(record.payload), retain=record.retain
+            )
+        except ValueError as error:
+            self._refuse(record, f"not possible in MQTT: {error}")
+            return
+        self._note(mid, record)
+
+    def _note(self, mid: int, record: Record | None) -> None:
+        if not self._in_flight:
+            self._last_ack_s = self._monotonic()
+        self._in_flight[mid] = record
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        self._outbox.refused(record, reason)
+        if self._throttle.allows(f"{record.topic} {reason}"):
+            logger.warning("A message on %s is set aside among the dead letters: %s", record.topic, reason)

@@ -1,0 +1,194 @@
+"""The thread that owns the connection to the broker, for as long as the program runs."""
+
+from __future__ import annotations
+
+import logging
+import select
+import threading
+import time
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+import edge
+from edge.errors import BrokerError
+from edge.messages import Clock, DeviceStatusMessage, utc
+from edge.publisher import advice
+from edge.publisher.connector import Backoff, Connector
+from edge.publisher.delivery import Delivery
+from edge.publisher.session import Session, Will
+from edge.publisher.waker import Waker
+from edge.record import boot_id, clock_quality
+from edge.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.config import MqttConfig
+    from edge.messages import Topics
+    from edge.outbox import Outbox
+    from edge.record import ClockQuality
+
+logger = logging.getLogger(__name__)
+
+STATUS_INTERVAL_S = 60.0
+"""How often the device's status, with the outbox's counts, is said again while connected."""
+_FIRST_PAUSE_S = 0.2
+_TICK_S = 1.0
+_GOODBYE_S = 1.0
+
+
+class Publisher:
+    """Sends what the outbox holds to the broker, whenever there is one.
+
+    At least once, in order for each watch, and never more than ``max_inflight`` unacknowledged; removed from the outbox
+    only when acknowledged. After every connection all states are said again, so that the broker may have lost them.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        config: MqttConfig,
+        topics: Topics,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        quality: Callable[[], ClockQuality] = clock_quality,
+    ) -> None:
+        self._outbox = outbox
+        self._config = config
+        self._topics = topics
+        self._clock = clock
+        self._monotonic = monotonic
+        self._quality = quality
+        self._boot_id = boot_id()
+        self._waker = Waker()
+        self._connector = Connector(config, f"sightpost-{topics.device}", self._waker)
+        self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
+        self._throttle = Throttle()
+        self._news = False
+        self._stop_by_s: float | None = None
+        self._connected = False
+        self._last_progress_s = monotonic()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker has let us in."""
+        return self._connected
+
+    @property
+    def last_progress_s(self) -> float:
+        """When (monotonic seconds) the thread last went round its loop: every second, but for connecting timeouts."""
+        return self._last_progress_s
+
+    def start(self) -> None:
+        """Begin to connect; that goes on for as long as it takes."""
+        self._outbox.on_commit(self._on_commit)
+        self._thread.start()
+
+    def stop(self, drain_timeout_s: float = 5.0) -> None:
+        """Send what can still be sent in that time, say goodbye and end. What remains is sent after the next start."""
+        if self._stop_by_s is not None or self._thread.ident is None:
+            return
+        started_s = self._monotonic()
+        self._outbox.flush(drain_timeout_s)
+        self._news = True
+        self._stop_by_s = started_s + drain_timeout_s
+        self._waker.wake()
+        self._thread.join(drain_timeout_s + self._config.connect_timeout_s + _GOODBYE_S + 2 * _TICK_S)
+        if self._thread.is_alive():
+            logger.error("The publisher hangs; what it has not sent stays in the outbox.")
+        else:
+            self._waker.close()
+
+    def _on_commit(self) -> None:
+        self._news = True
+        self._waker.wake()
+
+    def _run(self) -> None:
+        while True:
+            self._last_progress_s = self._monotonic()
+            try:
+                self._connect_and_serve()
+                return  # it was time to stop
+            except BrokerError as error:
+                if self._throttle.allows(str(error)):
+                    logger.warning("%s. Answers are kept until it is back.", error)
+            except Exception:  # the top of this thread: a fault must not end all publishing, least of all unseen
+                logger.exception("Publishing failed by a fault in this program; it goes on with a new connection.")
+            finally:
+                self._connected = False
+            if self._may_end():
+                return
+            self._pause(self._backoff.next_s())
+
+    def _connect_and_serve(self) -> None:
+        """Deliver over one connection until it is lost or it is time to stop."""
+        will = Will(self._topics.status, self._status("offline", reason="connection lost"))
+        session = self._connector.connect(will, cancelled=self._may_end)
+        opened_s = self._monotonic()
+        try:
+            logger.info("Connected to %s in MQTT %s.", advice.where(self._config), session.version)
+            self._connected = True
+            self._serve(session)
+            session.close()
+        finally:
+            session.abort()
+            if self._monotonic() - opened_s > self._config.reconnect_max_s:
+                self._backoff.reset()
+
+    def _serve(self, session: Session) -> None:
+        """Deliver until it is time to stop."""
+        delivery = Delivery(self._outbox, session, self._monotonic, self._throttle)
+        status_due_s = 0.0
+        while not (self._stop_by_s is not None and (delivery.idle or self._monotonic() > self._stop_by_s)):
+            now_s = self._last_progress_s = self._monotonic()
+            if now_s >= status_due_s:
+                delivery.say(self._topics.status, self._status("online"))
+                status_due_s = now_s + STATUS_INTERVAL_S
+            if self._news:
+                self._news = False
+                delivery.look()
+            delivery.fill()
+            delivery.settle(session.step(_TICK_S))
+            if delivery.quiet_s > 2 * self._config.keepalive_s:
+                raise BrokerError(advice.deaf(self._config, delivery.quiet_s))
+        delivery.say(self._topics.status, self._status("offline", reason="stopped"))
+        goodbye_by_s = self._monotonic() + _GOODBYE_S
+        while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:
+            delivery.settle(session.step(remaining_s))
+
+    def _may_end(self) -> bool:
+        """Whether, with nobody to send it to, there is any reason to go on."""
+        if self._stop_by_s is None:
+            return False
+        if self._monotonic() > self._stop_by_s:
+            return True
+        return not (self._outbox.stats().pending or self._outbox.states(only_dirty=True))
+
+    def _pause(self, pause_s: float) -> None:
+        """Wait; a request to stop ends it."""
+        until_s = self._monotonic() + pause_s
+        poll = select.poll()
+        poll.register(self._waker.fileno(), select.POLLIN)
+        stopping = self._stop_by_s is not None
+        while (remaining_s := until_s - self._monotonic()) > 0 and stopping == (self._stop_by_s is not None):
+            self._last_progress_s = self._monotonic()
+            poll.poll(min(remaining_s, _TICK_S) * 1000)
+            self._waker.clear()
+
+    def _status(self, status: Literal["online", "offline"], reason: str | None = None) -> bytes:
+        clock = Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=self._monotonic())
+        return msgspec.json.encode(
+            DeviceStatusMessage(
+                device=self._topics.device,
+                status=status,
+                reason=reason,
+                at=utc(self._clock()),
+                clock=clock,
+                version=edge.__version__,
+                epoch=self._outbox.epoch,
+                outbox=self._outbox.stats() if status == "online" else None,
+            )
+        )

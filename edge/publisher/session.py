@@ -1,0 +1,220 @@
+"""One MQTT connection, from its first packet to its end, driven by the thread that calls it.
+
+A connection is never made again with the same paho client: whatever the old one had queued would be sent a second time,
+all at once. What must be sent again is in the outbox.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge.errors import BrokerError
+from edge.publisher import advice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.enums import MQTTProtocolVersion
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from edge.config import MqttConfig
+    from edge.publisher.waker import Waker
+
+Version = Literal["5", "3.1.1"]
+
+_PROTOCOLS: dict[Version, MQTTProtocolVersion] = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
+_REFUSED = 128  # MQTT 5, 2.4: this and above are failures; paho translates the codes of 3.1.1 to these
+_WRONG_VERSION = 132
+
+
+class WrongVersionError(BrokerError):
+    """The broker does not speak this version of MQTT (``certain``), or hung up before it said anything."""
+
+    def __init__(self, message: str, *, certain: bool) -> None:
+        super().__init__(message)
+        self.certain = certain
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for us, retained, when we are gone without a word."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The broker's answer to a publish; ``refusal`` says why it does not want it."""
+
+    mid: int
+    refusal: str | None
+
+
+class Session:
+    """An open connection. Every method raises ``BrokerError`` once it is lost."""
+
+    def __init__(self, config: MqttConfig, version: Version, client_id: str, will: Will | None, waker: Waker) -> None:
+        """Open the TCP connection and ask to be let in; ``wait_until_open`` says whether we were.
+
+        Raises:
+            BrokerError: nobody answers there.
+        """
+        self.version: Version = version
+        self.window = config.max_inflight
+        self.max_packet_bytes = 268_435_455
+        self._config = config
+        self._waker = waker
+        self._acks: list[Ack] = []
+        self._open = False
+        self._end: tuple[int, str] | None = None
+        self._refusal: BrokerError | None = None
+        self._client = self._new_client(client_id, will)
+        try:
+            self._client.connect(config.host, config.port, keepalive=config.keepalive_s)
+        except OSError as error:
+            raise BrokerError(advice.unreachable(config, error)) from error
+        self._poll = select.poll()
+        self._poll.register(waker.fileno(), select.POLLIN)
+
+    def wait_until_open(self, cancelled: Callable[[], bool]) -> None:
+        """Wait for the broker's welcome.
+
+        Raises:
+            WrongVersionError: it may let us in with the other version.
+            BrokerError: it refuses, does not answer in time, or ``cancelled`` said that nobody waits any longer.
+        """
+        deadline_s = time.monotonic() + self._config.connect_timeout_s
+        while not self._open:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0:
+                raise BrokerError(advice.silent(self._config))
+            if cancelled():
+                raise BrokerError("stopped while connecting")
+            try:
+                self.step(remaining_s)
+            except BrokerError as error:
+                if self._refusal is not None:
+                    raise self._refusal from error
+                raise WrongVersionError(advice.hung_up(self._config), certain=False) from error
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+        """Queue a message (QoS 1) and return its number, which its ``Ack`` will have.
+
+        Raises:
+            ValueError: MQTT cannot say this.
+            BrokerError: the connection is lost.
+        """
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if info.rc != mqtt.MQTT_ERR_SUCCESS:
+            raise self._lost()
+        return info.mid
+
+    def step(self, timeout_s: float) -> list[Ack]:
+        """Send and receive what there is, waiting for something to happen for up to ``timeout_s``.
+
+        Raises:
+            BrokerError: the connection is lost.
+        """
+        connection = self._client.socket()
+        if connection is None:
+            raise self._lost()
+        if self._client.want_write():
+            self._client.loop_write()
+        interest = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        self._poll.register(connection.fileno(), interest)
+        ready = dict(self._poll.poll(max(0.0, timeout_s) * 1000.0))
+        self._poll.unregister(connection.fileno())
+        if ready.pop(self._waker.fileno(), 0):
+            self._waker.clear()
+        if ready:
+            self._client.loop_read()
+        self._client.loop_misc()
+        if self._client.socket() is None:
+            raise self._lost()
+        acks, self._acks = self._acks, []
+        return acks
+
+    def close(self) -> None:
+        """Say goodbye, so that the broker keeps the last will to itself, and close."""
+        if self._client.socket() is not None:
+            self._client.disconnect()
+            self._client.loop_write()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close without a word."""
+        connection = self._client.socket()
+        if connection is not None:
+            connection.close()
+
+    def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
+        config = self._config
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=_PROTOCOLS[self.version],
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = config.connect_timeout_s
+        client.max_inflight_messages_set(0)  # the window is ours to keep
+        if config.username is not None:
+            client.username_pw_set(config.username, advice.read_password(config))
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_socket_open = self._on_socket_open
+        # With this callback set, publish() only queues and step() does all the sending.
+        client.on_socket_register_write = lambda _client, _userdata, _socket: None
+        return client
+
+    def _on_socket_open(self, _client: mqtt.Client, _userdata: object, connection: object) -> None:
+        if isinstance(connection, socket.socket):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _on_connect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason.value >= _REFUSED:
+            message = advice.refused(self._config, self.version, reason.value, str(reason))
+            wrong_version = reason.value == _WRONG_VERSION
+            self._refusal = WrongVersionError(message, certain=True) if wrong_version else BrokerError(message)
+            return
+        # MQTT 5, 3.2.2.3: how many unacknowledged messages and how large a packet the broker takes.
+        self.window = min(self.window, getattr(properties, "ReceiveMaximum", self.window))
+        self.max_packet_bytes = getattr(properties, "MaximumPacketSize", self.max_packet_bytes)
+        self._open = True
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
+    ) -> None:
+        self._acks.append(Ack(mid, str(reason) if reason.value >= _REFUSED else None))
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._end = (reason.value, str(reason))
+
+    def _lost(self) -> BrokerError:
+        return BrokerError(advice.lost(self._config, self._end))

@@ -1,0 +1,77 @@
+"""From answers to messages: what is said over MQTT of a watch, a camera and the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.messages import CameraStatusMessage, Clock, Model, Score, StateMessage, changed, utc
+from edge.record import Post, boot_id, clock_quality
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.camera import CameraStatus
+    from edge.messages import Topics
+    from edge.watch import Answer
+
+
+class Reporter:
+    """Turns what happens into posts for the outbox.
+
+    Args:
+        topics: where things are said.
+        put: takes posts that belong together; it must not block.
+        clock: UTC seconds since 1970.
+        monotonic: seconds of this boot.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        put: Callable[..., None],
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._topics = topics
+        self._put = put
+        self._clock = clock
+        self._monotonic = monotonic
+        self._boot_id = boot_id()
+
+    def answer(self, answer: Answer) -> None:
+        """Say a state that has changed; an answer that changes nothing is no news."""
+        if answer.label is None or not answer.changed:
+            return
+        watch = answer.watch
+        top = tuple(Score(label, score) for label, score in answer.prediction.top(watch.config.top))
+        state = StateMessage(
+            device=self._topics.device,
+            watch=watch.name,
+            camera=watch.config.camera,
+            kind=watch.model.kind,
+            label=answer.label,
+            score=answer.score,
+            top=top,
+            captured_at=utc(answer.frame.captured_at_s),
+            clock=self._stamp(),
+            model=Model(name=watch.model.name, version=watch.model.version),
+        )
+        self._put(*changed(self._topics, state, previous=answer.previous))
+
+    def camera(self, name: str, status: CameraStatus) -> None:
+        """Say how a camera is; one that has only just been started is not worth a word."""
+        if status.state == "starting":
+            return
+        message = CameraStatusMessage(
+            device=self._topics.device,
+            camera=name,
+            status="live" if status.state == "live" else "stale",
+            reason="the recording has ended" if status.state == "ended" else status.last_error,
+            since=utc(self._clock()),
+            clock=self._stamp(),
+        )
+        self._put(Post(self._topics.camera_status(name), message, retain=True))
+
+    def _stamp(self) -> Clock:
+        return Clock(quality=clock_quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6))

@@ -1,0 +1,86 @@
+"""A watch: a question asked of a camera, again and again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge.decision import UNKNOWN, Decision, Rules, decide
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge.config import WatchConfig
+    from edge.frame import Frame
+    from edge.model import Model, Prediction
+
+DECIDABLE = ("classify", "binary")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a watch makes of one frame.
+
+    Attributes:
+        label: the state after this frame; ``None`` while the first one has yet to hold.
+        previous: the state before it.
+        score: of ``label`` in this frame, 0…1; for ``unknown`` that of the best class.
+    """
+
+    watch: Watch
+    frame: Frame
+    prediction: Prediction
+    label: str | None
+    previous: str | None
+    score: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether this frame changed the state."""
+        return self.label != self.previous
+
+
+class Watch:
+    """Region, model, cadence and decision of one question. One thread at a time."""
+
+    def __init__(self, name: str, config: WatchConfig, model: Model) -> None:
+        """Join a watch with its model.
+
+        Raises:
+            ConfigError: the model does not answer with one class.
+        """
+        if model.kind not in DECIDABLE:
+            raise ConfigError(
+                f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which does not name one class; "
+                f"use a model of kind {' or '.join(DECIDABLE)}"
+            )
+        self.name = name
+        self.config = config
+        self.model = model
+        self._rules = Rules(hold_s=config.hold_s, hold_frames=config.hold_frames, min_score=config.min_score)
+        self._decision = Decision()
+        self._due_s = -math.inf
+
+    @property
+    def due_s(self) -> float:
+        """When it wants to look again, on the frames' clock."""
+        return self._due_s
+
+    def look(self, frame: Frame) -> Answer:
+        """Answer for a frame, and decide."""
+        self._plan_next(frame.clock_s)
+        prediction = self.model.predict(frame.image, roi=self.config.roi)
+        before = self._decision
+        self._decision = decide(before, prediction.label, prediction.score, frame.clock_s, self._rules)
+        label = self._decision.label
+        score = prediction.score if label in (None, UNKNOWN) else prediction.score_of(label)
+        return Answer(self, frame, prediction, label, before.label, score)
+
+    def _plan_next(self, clock_s: float) -> None:
+        """Keep the beat: the next look is one interval after this one was due, unless that has passed as well."""
+        interval_s = self.config.interval_s
+        if interval_s == 0:
+            self._due_s = -math.inf
+            return
+        on_beat_s = self._due_s + interval_s
+        self._due_s = on_beat_s if on_beat_s > clock_s else clock_s + interval_s
