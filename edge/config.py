@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _S = TypeVar("_S", bound="msgspec.Struct")
 
-_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # $ would let a line break pass
 Name = Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
 """A name that is safe as an MQTT topic level and as a folder."""
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 366)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -35,18 +36,18 @@ class DeviceConfig(_Section, frozen=True, kw_only=True):
     """``[device]``: who this appliance is and where it keeps its state."""
 
     id: Name
-    state_dir: str = "/var/lib/sightpost"
+    state_dir: Text = "/var/lib/sightpost"
 
 
 class MqttConfig(_Section, frozen=True, kw_only=True):
     """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``."""
 
-    host: Annotated[str, msgspec.Meta(min_length=1)] = "localhost"
+    host: Text = "localhost"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
     version: Literal["auto", "5", "3.1.1"] = "auto"
-    topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "sightpost"
+    topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")] = "sightpost"
     username: str | None = None
-    password_file: str | None = None
+    password_file: Text | None = None
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
     connect_timeout_s: PositiveSeconds = 5.0
     reconnect_max_s: PositiveSeconds = 10.0
@@ -56,7 +57,7 @@ class MqttConfig(_Section, frozen=True, kw_only=True):
 class OutboxConfig(_Section, frozen=True, kw_only=True):
     """``[outbox]``: how much is kept while the broker is away, and how long a commit may wait for company."""
 
-    max_bytes: Annotated[int, msgspec.Meta(ge=65_536)] = 256_000_000
+    max_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=10**13)] = 256_000_000
     max_age_s: Seconds = 30 * 86_400.0
     commit_wait_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
 
@@ -67,7 +68,7 @@ class CameraConfig(_Section, frozen=True, kw_only=True):
     ``pace`` matters for recordings: ``realtime`` plays them as they were filmed, ``fast`` as fast as they are answered.
     """
 
-    source: str | Annotated[int, msgspec.Meta(ge=0, le=63)]
+    source: Text | Annotated[int, msgspec.Meta(ge=0, le=63)]
     pace: Literal["realtime", "fast"] = "realtime"
     loop: bool = False
     width_px: Annotated[int, msgspec.Meta(ge=16, le=8192)] | None = None
@@ -81,8 +82,8 @@ class CameraConfig(_Section, frozen=True, kw_only=True):
 class ModelConfig(_Section, frozen=True, kw_only=True):
     """``[models.NAME]``: a model file; ``labels`` and ``input`` are only for files that carry no card."""
 
-    file: Annotated[str, msgspec.Meta(min_length=1)]
-    labels: str | None = None
+    file: Text
+    labels: Text | None = None
     input: InputSpec | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
@@ -136,7 +137,7 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
     tables = [field.name for field in msgspec.structs.fields(Config)]
     for key in raw:
         if key not in tables:
-            raise ConfigError(f"{where}: {key}: unknown table; {nearest(key, tables)}")
+            raise ConfigError(f"{where}: {_shown(key)}: unknown table; {nearest(key, tables)}")
     config = Config(
         device=convert(raw.get("device", {}), DeviceConfig, path="device", where=where),
         mqtt=convert(raw.get("mqtt", {}), MqttConfig, path="mqtt", where=where),
@@ -156,10 +157,15 @@ def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _
     for name in raw:
         if not re.fullmatch(_NAME_PATTERN, name):
             raise ConfigError(
-                f"{where}: {path}.{name}: not a name that can be used; "
+                f"{where}: {path}.{_shown(name)}: not a name that can be used; "
                 "take letters, digits, - and _, at most 64, beginning with a letter or digit"
             )
     return {name: convert(entry, section, path=f"{path}.{name}", where=where) for name, entry in raw.items()}
+
+
+def _shown(key: str) -> str:
+    """A key that may be anything, as it may stand in a message of one line."""
+    return key if key.isprintable() else repr(key)
 
 
 def _check_references(config: Config, where: str) -> None:

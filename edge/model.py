@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from msgspec.structs import replace
 
 from edge.errors import ModelFileError
 from edge.model_card import InputSpec, Kind
 from edge.model_file import ModelFile, read_labels, read_model_file
-from edge.preprocess import Roi, prepare
+from edge.preprocess import Roi, map_pixels, prepare
 from edge.runtime import EMBEDDING, SCORES, Engine, RuntimeName, Tensor
 from edge.tflite_metadata import Normalization, read_normalization
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from edge.frame import Image
 
 _SCALINGS = {"raw": (0.0, 1.0), "0..1": (0.0, 255.0), "-1..1": (127.5, 127.5)}
-_MEAN_TOLERANCE = 1.0  # 127 or 128 is often written for 127.5
+_STATED_TOLERANCE = 0.01  # of std: 127 or 128 is often written for 127.5, 256 for 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,9 @@ class Model:
             raise ModelFileError(f"{file.path}: carries its own card; leave out the labels and the input settings")
         self.engine = Engine(file.content, name=str(file.path), threads=threads, runtime=runtime)
         self.kind: Kind = file.card.kind if file.card else ("classify" if SCORES in self.engine.outputs else "embed")
+        needed = EMBEDDING if self.kind == "embed" else SCORES
+        if needed not in self.engine.outputs:
+            raise ModelFileError(f"{file.path}: its card says {self.kind!r}, but it has no output named {needed!r}")
         self.spec = _resolve_spec(file, spec, self.engine.input)
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
@@ -156,7 +158,7 @@ class Model:
     def _outputs(self, image: Image, roi: Roi | None) -> dict[str, npt.NDArray[np.float32]]:
         picture = prepare(image, self.spec, roi=roi)
         if self._table is not None:
-            return self.engine.infer(cv2.LUT(picture, self._table).reshape(self.engine.input.shape))
+            return self.engine.infer(map_pixels(picture, self._table))
         return self.engine.infer(picture)
 
     def _resolve_labels(self, given: Sequence[str] | None) -> tuple[str, ...]:
@@ -205,12 +207,17 @@ def _pixel_table(
             f"{file.path}: its input is {tensor.dtype} and nothing says what a pixel becomes; "
             "give --input scaling=raw, scaling=0..1 or scaling=-1..1, as the model was trained"
         )
-    real = (np.arange(256, dtype=np.float32) - mean_std[0]) / mean_std[1]
+    real = (np.arange(256) - mean_std[0]) / mean_std[1]
+    if np.issubdtype(tensor.dtype, np.floating):
+        return real.astype(tensor.dtype)
     if tensor.scale == 0.0:
-        table = real.astype(tensor.dtype)
-    else:
-        limits = np.iinfo(tensor.dtype)
-        table = np.clip(np.rint(real / tensor.scale) + tensor.zero_point, limits.min, limits.max).astype(tensor.dtype)
+        raise ModelFileError(
+            f"{file.path}: its {tensor.dtype} input states no scale; convert or quantize the model anew"
+        )
+    limits = np.iinfo(tensor.dtype)
+    # Halves, which every pixel of a -1..1 model becomes, go up: to the nearest even would merge pairs of levels.
+    quantized = np.floor(np.round(real / tensor.scale + tensor.zero_point, 3) + 0.5)
+    table = np.clip(quantized, limits.min, limits.max).astype(tensor.dtype)
     identity = tensor.dtype == np.uint8 and np.array_equal(table, np.arange(256))
     return None if identity else table
 
@@ -219,6 +226,6 @@ def _stated(normalization: Normalization | None) -> tuple[float, float] | None:
     if normalization is None:
         return None
     for mean, std in _SCALINGS.values():
-        if abs(normalization.mean - mean) <= _MEAN_TOLERANCE and abs(normalization.std - std) <= _MEAN_TOLERANCE:
+        if max(abs(normalization.mean - mean), abs(normalization.std - std)) <= _STATED_TOLERANCE * std:
             return mean, std
     return normalization.mean, normalization.std

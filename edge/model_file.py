@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
+import struct
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,7 +42,23 @@ stranger's."""
 _CARD_FILE, _GOLDEN_FILE = "card.json", "golden.npz"
 _SEAL = b"sightpost sha256 "
 _DIGEST_CHARS = 64
+_HEAD_BYTES = 1024
+"""Our mark lies within these first bytes: a file cut anywhere behind them has it. No picture model is shorter."""
 _FLATBUFFER_IDENTIFIER = b"TFL3"
+_LABELS_MAX_BYTES = 1_000_000
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    OSError,
+)
+"""All that ``zipfile`` raises for a damaged archive."""
 _REPLACE = "copy the file again from where it was made, or train it anew"
 
 
@@ -81,21 +100,17 @@ def read_model_file(path: Path) -> ModelFile:
         content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot read the model file: {error.strerror or error}") from error
-    if content[4:8] != _FLATBUFFER_IDENTIFIER:
-        raise ModelFileError(f"{path}: not a TFLite model (it does not begin as one); {_REPLACE}")
-    files = _associated_files(content)
-    ours = _SEAL in content[-200:] or CARD_ENTRY.encode() in content or _CARD_FILE in files
-    if ours:
-        _check_seal(content, path)
-    card = _read_card(files, path) if ours else None
-    return ModelFile(
-        path=path,
-        content=content,
-        card=card,
-        labels=card.labels if card else _text_labels(files),
-        golden=_read_golden(files, path) if card and card.golden else None,
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
+    if content[4:8] != _FLATBUFFER_IDENTIFIER or len(content) < _HEAD_BYTES:
+        raise ModelFileError(f"{path}: not a TFLite model (it does not begin as one, or ends at once); {_REPLACE}")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if _SEAL not in content[-200:] and CARD_ENTRY.encode() not in content:
+        return ModelFile(path, content, card=None, labels=_foreign_labels(content), golden=None, sha256=sha256)
+    _check_seal(content, path)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    card = _read_card(files, path)
+    golden = _read_golden(files, path) if card.golden else None
+    return ModelFile(path, content, card=card, labels=card.labels, golden=golden, sha256=sha256)
 
 
 def write_model_file(path: Path, flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> None:
@@ -126,7 +141,17 @@ def write_model_file(path: Path, flatbuffer: bytes, card: ModelCard, golden: Gol
 
 
 def seal(flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> bytes:
-    """The bytes of a model file; the same input gives the same bytes."""
+    """The bytes of a model file; the same input gives the same bytes.
+
+    Args:
+        flatbuffer: a ``.tflite`` with a metadata entry ``CARD_ENTRY``, which flatbuffer writers put near its beginning.
+        card: says how far golden samples may be off, if and only if there are any.
+        golden: what the flatbuffer answers.
+    """
+    if CARD_ENTRY.encode() not in flatbuffer[:_HEAD_BYTES]:
+        raise ValueError(f"the flatbuffer has no metadata entry {CARD_ENTRY} in its first {_HEAD_BYTES} bytes")
+    if (card.golden is None) != (golden is None):
+        raise ValueError("golden samples and their tolerance in the card come together or not at all")
     buffer = io.BytesIO(flatbuffer)
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -141,15 +166,6 @@ def seal(flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> by
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_STORED)
-
-
-def _associated_files(content: bytes) -> dict[str, bytes]:
-    """What the appended zip holds; nothing where there is none or it is damaged (the seal tells which)."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, OSError):
-        return {}
 
 
 def _check_seal(content: bytes, path: Path) -> None:
@@ -170,7 +186,8 @@ def _read_card(files: dict[str, bytes], path: Path) -> ModelCard:
         raise ModelFileError(f"{path}: its {_CARD_FILE} cannot be read; {_REPLACE}") from error
     if layout > CARD_FORMAT:
         raise ModelFileError(
-            f"{path}: written in format {layout}, this Sightpost knows up to {CARD_FORMAT}; update Sightpost on this device"
+            f"{path}: written in format {layout}, this Sightpost knows up to {CARD_FORMAT}; "
+            "update Sightpost on this device"
         )
     try:
         return msgspec.json.decode(data, type=ModelCard)
@@ -178,10 +195,16 @@ def _read_card(files: dict[str, bytes], path: Path) -> ModelCard:
         raise ModelFileError(f"{path}: its {_CARD_FILE} is wrong: {error}; {_REPLACE}") from error
 
 
-def _text_labels(files: dict[str, bytes]) -> tuple[str, ...] | None:
+def _foreign_labels(content: bytes) -> tuple[str, ...] | None:
     """Labels of somebody else's file: by TFLite Metadata's custom the one text file in the zip."""
-    texts = [data for name, data in files.items() if name.endswith(".txt")]
-    return parse_labels(texts[0].decode("utf-8", "replace")) if len(texts) == 1 else None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            texts = [entry for entry in archive.infolist() if entry.filename.endswith(".txt")]
+            if len(texts) != 1 or texts[0].file_size > _LABELS_MAX_BYTES:
+                return None
+            return parse_labels(archive.read(texts[0]).decode("utf-8-sig", "replace")) or None
+    except _ZIP_ERRORS:
+        return None
 
 
 def parse_labels(text: str) -> tuple[str, ...]:
@@ -196,7 +219,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         ModelFileError: it is missing, no UTF-8 text, or empty.
     """
     try:
-        labels = parse_labels(path.read_text(encoding="utf-8"))
+        labels = parse_labels(path.read_text(encoding="utf-8-sig"))  # Windows editors begin a file with a mark
     except OSError as error:
         raise ModelFileError(f"{path}: cannot read the labels: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -224,6 +247,7 @@ def _read_golden(files: dict[str, bytes], path: Path) -> GoldenSamples:
             scores = np.asarray(arrays["scores"], dtype=np.float32)
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} cannot be read; {_REPLACE}") from error
-    if len(frames) != len(scores) or any(f.ndim != 3 or f.dtype != np.uint8 for f in frames):  # noqa: PLR2004  (H, W, 3)
+    well_formed = all(frame.shape[2:] == (3,) and frame.dtype == np.uint8 for frame in frames)
+    if not frames or len(frames) != len(scores) or not well_formed:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} is inconsistent; {_REPLACE}")
     return GoldenSamples(frames, scores)

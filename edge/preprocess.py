@@ -1,12 +1,13 @@
 """From a file or frame to the model's input: the only implementation, used in the field and in training alike.
 
-A mismatch between training and serving is how such systems are quietly wrong; with one implementation it cannot be expressed.
+A mismatch between training and serving is how such systems are quietly wrong; with one implementation it cannot be
+expressed.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from edge.errors import PictureError  # noqa: E402  likewise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from edge.frame import Image
     from edge.model_card import InputSpec
@@ -67,11 +70,19 @@ def decode_picture(encoded: Image, *, name: str) -> Image:
 
 
 def _is_cut_jpeg(encoded: Image) -> bool:
-    """OpenCV decodes a truncated JPEG to a picture with a grey lower part; only the missing end marker tells."""
-    if bytes(encoded[:2]) != b"\xff\xd8":
+    """OpenCV decodes a truncated JPEG to a picture with a grey lower part; only the missing end marker tells.
+
+    It is looked for behind the header, as an EXIF thumbnail has its own; anything may follow it. Header segments are
+    ``ff``, a marker, and two bytes of length; marker ``da`` begins the pixels (ITU-T T.81, B.1.1.4).
+    """
+    data = encoded.tobytes()
+    if not data.startswith(b"\xff\xd8"):
         return False
-    # Cameras and editors append padding or thumbnails, so the marker need not be the very end.
-    return b"\xff\xd9" not in encoded[-max(65_536, encoded.size // 4) :].tobytes()
+    position = 2
+    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
+        is_padding = data[position + 1 : position + 2] == b"\xff"
+        position += 1 if is_padding else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.find(b"\xff\xd9", position) < 0
 
 
 def prepare(image: Image, spec: InputSpec, *, roi: Roi | None = None) -> Image:
@@ -102,6 +113,11 @@ def prepare(image: Image, spec: InputSpec, *, roi: Roi | None = None) -> Image:
     return np.asarray(ordered, dtype=np.uint8).reshape(height_px, width_px, -1)
 
 
+def map_pixels(picture: Image, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Replace each value of a ``(H, W, C) uint8`` picture by its entry in a ``(256,)`` table of any type."""
+    return cv2.LUT(picture, table).reshape(picture.shape)
+
+
 def crop_roi(image: Image, roi: Roi) -> Image:
     """The part of an image inside a region, as a view; at least one pixel.
 
@@ -123,7 +139,7 @@ def _span(start: float, end: float, size_px: int) -> tuple[int, int]:
 def resize(image: Image, width_px: int, height_px: int, kernel: str = "halving") -> Image:
     """Resize ``(H, W, 3) uint8`` to ``(height_px, width_px, 3)``.
 
-    ``halving`` averages exact 2×2 blocks until the image is less than twice the target, then interpolates linearly:
+    ``halving`` averages exact 2x2 blocks until the image is less than twice the target, then interpolates linearly:
     close to ``area``, which is exact and costs two inferences of a MobileNetV2 at 1080p, at an eighth of its cost.
     """
     if kernel == "halving":

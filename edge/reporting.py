@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from edge.messages import Topics
     from edge.watch import Answer
 
+SCORE_DIGITS = 4
+"""An int8 model has no more to say."""
+
 
 class Reporter:
     """Turns what happens into posts for the outbox.
@@ -44,14 +47,16 @@ class Reporter:
         if answer.label is None or not answer.changed:
             return
         watch = answer.watch
-        top = tuple(Score(label, score) for label, score in answer.prediction.top(watch.config.top))
+        top = tuple(
+            Score(label, round(score, SCORE_DIGITS)) for label, score in answer.prediction.top(watch.config.top)
+        )
         state = StateMessage(
             device=self._topics.device,
             watch=watch.name,
             camera=watch.config.camera,
             kind=watch.model.kind,
             label=answer.label,
-            score=answer.score,
+            score=round(answer.score, SCORE_DIGITS),
             top=top,
             captured_at=utc(answer.frame.captured_at_s),
             clock=self._stamp(),

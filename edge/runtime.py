@@ -78,11 +78,13 @@ class Engine:
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ModelFileError(f"{name}: {self.runtime} cannot load the model: {reason}") from error
-        inputs = [_tensor(details) for details in self._interpreter.get_input_details()]
-        if len(inputs) != 1 or len(inputs[0].shape) != 3 or inputs[0].shape[2] not in (1, 3):  # noqa: PLR2004  (H, W, C)
-            shapes = [list(tensor.shape) for tensor in inputs]
-            raise ModelFileError(f"{name}: not a picture model: its inputs are {shapes}, one (H, W, 1 or 3) is needed")
-        self.input = inputs[0]
+        inputs = self._interpreter.get_input_details()
+        if len(inputs) != 1 or not _takes_one_picture(inputs[0]):
+            shapes = [[int(size) for size in details["shape_signature"]] for details in inputs]
+            raise ModelFileError(
+                f"{name}: not a picture model: its inputs are {shapes}, one (1, H, W, 1 or 3) of fixed size is needed"
+            )
+        self.input = _tensor(inputs[0])
         self.outputs: Mapping[str, Tensor] = self._named_outputs(name)
 
     def _named_outputs(self, name: str) -> dict[str, Tensor]:
@@ -93,7 +95,7 @@ class Engine:
             named = {key: _tensor(detail) for key, detail in details.items()}
         else:
             named = {detail["name"]: _tensor(detail) for detail in self._interpreter.get_output_details()}
-        if len(named) == 1:
+        if len(named) == 1 and EMBEDDING not in named:
             return {SCORES: next(iter(named.values()))}
         if SCORES not in named and EMBEDDING not in named:
             raise ModelFileError(f"{name}: has several outputs ({', '.join(named)}) and none is named {SCORES!r}")
@@ -123,6 +125,13 @@ def _native_stderr_aside() -> Iterator[None]:
         os.dup2(kept, _STDERR)
         os.close(nowhere)
         os.close(kept)
+
+
+def _takes_one_picture(details: Mapping[str, Any]) -> bool:
+    """``(1, H, W, 1 or 3)``; an open H or W, -1 in the signature, would be run at one pixel."""
+    shape = [int(size) for size in details["shape"]]
+    is_fixed = -1 not in list(details["shape_signature"])[1:]
+    return len(shape) == 4 and shape[0] == 1 and shape[3] in {1, 3} and is_fixed  # noqa: PLR2004  (N, H, W, C)
 
 
 def _tensor(details: Mapping[str, Any]) -> Tensor:

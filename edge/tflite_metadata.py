@@ -1,11 +1,14 @@
 """TFLite Metadata: the standard description inside a ``.tflite`` that other programs read (labels, normalization).
 
-Only the few tables that a picture model needs are read and written, straight through ``flatbuffers``: no maintained library
-does it. Slot numbers follow TensorFlow's ``metadata_schema.fbs`` (identifier ``M001``) and ``schema.fbs`` (``TFL3``).
+Only the few tables that a picture model needs are read and written, straight through ``flatbuffers``: no maintained
+library does it. Slot numbers follow TensorFlow's ``metadata_schema.fbs`` (identifier ``M001``) and ``schema.fbs``
+(``TFL3``).
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +50,14 @@ class TensorText:
 
 def read_normalization(flatbuffer: bytes) -> Normalization | None:
     """The input normalization that a file's metadata states, or ``None`` where it states none that we understand."""
-    metadata = _metadata_bytes(flatbuffer)
-    if metadata is None:
-        return None
+    try:
+        metadata = _metadata_bytes(flatbuffer)
+        return None if metadata is None else _normalization(metadata)
+    except (struct.error, IndexError, ValueError, TypeError):
+        return None  # nobody verifies the metadata of somebody else's file; where it is damaged, it states nothing
+
+
+def _normalization(metadata: bytes) -> Normalization | None:
     for subgraph in _tables(_root(metadata), 3):
         for tensor in _tables(subgraph, 2)[:1]:
             for unit in _tables(tensor, 4):
@@ -57,7 +65,7 @@ def read_normalization(flatbuffer: bytes) -> Normalization | None:
                     continue
                 options = _table(unit, 1, union=True)
                 mean, std = (_floats(options, slot) for slot in (0, 1))
-                if mean and std and len(set(mean)) == len(set(std)) == 1:
+                if len(set(mean)) == len(set(std)) == 1 and math.isfinite(mean[0]) and 0 < std[0] < math.inf:
                     return Normalization(mean[0], std[0])
     return None
 
@@ -71,7 +79,7 @@ def build_metadata(
     outputs: Sequence[TensorText],
     gray: bool,
 ) -> bytes:
-    """The metadata buffer of a model with a raw 0…255 picture input; labels lie in ``labels.txt`` in the appended zip."""
+    """The metadata buffer of a model that takes raw 0…255 pictures; labels lie in the zip's ``labels.txt``."""
     builder = flatbuffers.Builder(1024)
     input_tensors = [_picture_tensor(builder, text, gray=gray) for text in inputs]
     output_tensors = [_output_tensor(builder, text) for text in outputs]

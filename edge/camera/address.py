@@ -50,7 +50,7 @@ def is_recording(config: CameraConfig) -> bool:
 
     At pace ``realtime`` these behave like a live camera: frames come when they are due, and the newest wins.
     """
-    return config.pace == "fast" and kind_of(config.source) not in {Kind.DEVICE, Kind.STREAM}
+    return kind_of(config.source) not in {Kind.DEVICE, Kind.STREAM} and config.pace == "fast"
 
 
 def is_replaceable(config: CameraConfig) -> bool:
@@ -61,8 +61,8 @@ def is_replaceable(config: CameraConfig) -> bool:
 def redacted(source: str | int) -> str:
     """The source without what may be secret: a URL's user, password and query.
 
-    A password that was not percent-encoded may hold ``/`` and ``@``: all up to the last ``@`` goes. With a ``?`` before it
-    nobody can tell where the password ends, and all goes.
+    A password that was not percent-encoded may hold ``/`` and ``@``: all up to the last ``@`` goes. With a ``?`` before
+    it nobody can tell where the password ends, and all goes.
     """
     if isinstance(source, int):
         return f"camera {source}"

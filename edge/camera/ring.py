@@ -12,8 +12,6 @@ import mmap
 import os
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from edge.errors import CameraError
 
 if TYPE_CHECKING:
@@ -32,6 +30,8 @@ class Ring:
     """
 
     def __init__(self, memory: mmap.mmap, width_px: int, height_px: int, slots: int) -> None:
+        import numpy as np  # not before preload has told it to start no threads
+
         self.width_px, self.height_px = width_px, height_px
         self._images: list[Image] = [
             np.frombuffer(memory, np.uint8, width_px * height_px * 3, slot * _stride(width_px, height_px)).reshape(

@@ -36,7 +36,7 @@ _WRONG_VERSION = 132
 
 
 class WrongVersionError(BrokerError):
-    """The broker does not speak this version of MQTT (``certain``), or hung up before it said anything."""
+    """The broker does not speak this version of MQTT: it says so (``certain``), is silent, or hangs up at once."""
 
     def __init__(self, message: str, *, certain: bool) -> None:
         super().__init__(message)
@@ -90,13 +90,14 @@ class Session:
 
         Raises:
             WrongVersionError: it may let us in with the other version.
-            BrokerError: it refuses, does not answer in time, or ``cancelled`` said that nobody waits any longer.
+            BrokerError: it refuses, or ``cancelled`` said that nobody waits any longer.
         """
         deadline_s = time.monotonic() + self._config.connect_timeout_s
         while not self._open:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
-                raise BrokerError(advice.silent(self._config))
+                # Some brokers wait for ever for the rest of a CONNECT that they take for one of 3.1.1.
+                raise WrongVersionError(advice.silent(self._config), certain=True)
             if cancelled():
                 raise BrokerError("stopped while connecting")
             try:
@@ -124,11 +125,11 @@ class Session:
         Raises:
             BrokerError: the connection is lost.
         """
+        if self._client.want_write():
+            self._client.loop_write()
         connection = self._client.socket()
         if connection is None:
             raise self._lost()
-        if self._client.want_write():
-            self._client.loop_write()
         interest = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
         self._poll.register(connection.fileno(), interest)
         ready = dict(self._poll.poll(max(0.0, timeout_s) * 1000.0))

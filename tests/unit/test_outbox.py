@@ -1,0 +1,430 @@
+"""The durable queue: what is committed stays, what is dropped is counted, and inference never waits."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from brokers import eventually
+from edge.config import OutboxConfig
+from edge.errors import OutboxError
+from edge.outbox import Outbox
+from edge.record import Message, Post, Priority, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONFIG = OutboxConfig(commit_wait_s=0.001)
+
+
+class Note(Message, frozen=True, kw_only=True):
+    text: str = ""
+
+
+class Time:
+    """Both clocks, set by hand."""
+
+    def __init__(self) -> None:
+        self.clock_s = 1_790_000_000.0
+        self.monotonic_s = 100.0
+
+    def clock(self) -> float:
+        return self.clock_s
+
+    def monotonic(self) -> float:
+        return self.monotonic_s
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite3"
+
+
+@pytest.fixture
+def outbox(path: Path) -> Iterator[Outbox]:
+    opened = Outbox.open(path, CONFIG)
+    yield opened
+    opened.close()
+
+
+def happened(text: str, topic: str = "gate/event", priority: Priority = Priority.NORMAL) -> Post:
+    return Post(topic, Note(text=text), priority=priority)
+
+
+def became(text: str, topic: str = "gate/state") -> Post:
+    return Post(topic, Note(text=text), retain=True)
+
+
+def events(outbox: Outbox) -> list[Record]:
+    assert outbox.flush(10)
+    records: list[Record] = []
+    while more := outbox.events(records[-1] if records else None, limit=7):
+        records += more
+    return records
+
+
+def texts(records: list[Record]) -> list[str]:
+    return [json.loads(record.payload)["text"] for record in records]
+
+
+def test_what_is_put_comes_out_in_order_with_its_identity(outbox: Outbox):
+    for text in "abc":
+        outbox.put(happened(text))
+    payloads = [json.loads(record.payload) for record in events(outbox)]
+    assert [(each["text"], each["sequence"], each["epoch"]) for each in payloads] == [
+        ("a", 1, outbox.epoch),
+        ("b", 2, outbox.epoch),
+        ("c", 3, outbox.epoch),
+    ]
+    assert [record.id for record in events(outbox)] == [each["id"] for each in payloads]
+    assert len({each["id"] for each in payloads}) == 3
+
+
+def test_every_topic_has_a_sequence_of_its_own(outbox: Outbox):
+    outbox.put(happened("a", "gate/event"), became("a"))
+    outbox.put(happened("b", "bay/event"))
+    outbox.put(happened("c", "gate/event"), became("c"))
+    assert [json.loads(record.payload)["sequence"] for record in events(outbox)] == [1, 1, 2]
+    assert [json.loads(record.payload)["sequence"] for record in outbox.states(only_dirty=True)] == [2]
+
+
+def test_bytes_are_kept_as_they_are(outbox: Outbox):
+    outbox.put(Post("gate/image", b"\xff\xd8"))
+    assert [record.payload for record in events(outbox)] == [b"\xff\xd8"]
+
+
+def test_only_the_newest_state_of_a_topic_is_kept(outbox: Outbox):
+    for text in ("open", "closed", "open again"):
+        outbox.put(became(text))
+    outbox.put(became("free", "bay/state"))
+    outbox.flush(10)
+    assert texts(outbox.states(only_dirty=True)) == ["free", "open again"]
+    assert outbox.stats().pending == 0
+
+
+def test_a_state_is_said_once_until_it_changes(outbox: Outbox):
+    outbox.put(became("open"))
+    outbox.flush(10)
+    [said] = outbox.states(only_dirty=True)
+    outbox.delivered(said)
+    assert outbox.states(only_dirty=True) == []
+    outbox.flush(10)
+    assert outbox.states(only_dirty=True) == []
+    assert texts(outbox.states(only_dirty=False)) == ["open"]
+    outbox.put(became("closed"))
+    outbox.flush(10)
+    outbox.delivered(said)  # late news of the old one
+    outbox.flush(10)
+    assert texts(outbox.states(only_dirty=True)) == ["closed"]
+
+
+def test_delivered_events_are_gone_at_once_and_after_the_next_start(path: Path):
+    outbox = Outbox.open(path, CONFIG)
+    for text in "abcd":
+        outbox.put(happened(text))
+    first, second, *_ = events(outbox)
+    outbox.delivered(second)
+    outbox.delivered(first)
+    outbox.delivered(first)
+    assert texts(events(outbox)) == ["c", "d"]
+    assert outbox.stats().pending == 2
+    outbox.close()
+    again = Outbox.open(path, CONFIG)
+    assert texts(events(again)) == ["c", "d"]
+    assert (again.stats().pending, again.stats().delivered, again.stats().committed) == (2, 2, 4)
+    again.close()
+
+
+def test_a_restart_keeps_epoch_and_sequence_and_marks_what_is_from_before(path: Path):
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("a"), became("a"))
+    epoch = outbox.epoch
+    outbox.close()
+    again = Outbox.open(path, CONFIG)
+    again.put(happened("b"))
+    records = events(again)
+    assert [json.loads(record.payload)["sequence"] for record in records] == [1, 2]
+    assert [record.earlier for record in records] == [True, False]
+    assert [record.earlier for record in again.states(only_dirty=True)] == [True]
+    assert again.epoch == epoch
+    again.close()
+
+
+def test_posts_of_one_put_are_committed_together_or_not_at_all(outbox: Outbox):
+    outbox.put(happened("good"), became("good"))
+    outbox.put(became("half"), happened("\ud800 is not UTF-8"))
+    outbox.put(happened("after"))
+    assert texts(events(outbox)) == ["good", "after"]
+    assert texts(outbox.states(only_dirty=True)) == ["good"]
+    assert outbox.stats().dropped["invalid"] == 2
+    assert [json.loads(record.payload)["sequence"] for record in events(outbox)] == [1, 2]
+
+
+def test_many_puts_share_a_commit(path: Path):
+    commits: list[int] = []
+    outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.5))
+    outbox.on_commit(lambda: commits.append(outbox.stats().committed))
+    for number in range(200):
+        outbox.put(happened(str(number)))
+    outbox.flush(10)
+    outbox.close()
+    assert commits == [200]
+
+
+def test_a_single_put_waits_for_company_only_so_long(path: Path):
+    outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.01))
+    outbox.put(happened("alone"))
+    eventually(lambda: outbox.stats().committed == 1, 5)
+    outbox.close()
+
+
+def test_a_disk_that_does_not_keep_up_never_delays_a_put_and_every_drop_is_counted(path: Path):
+    outbox = Outbox.open(path, CONFIG, waiting_bytes=50_000)
+    stall = sqlite3.connect(path, isolation_level=None)
+    stall.execute("BEGIN IMMEDIATE")  # the writer waits for this as it would for a disk
+    outbox.put(happened("first"))
+    eventually(lambda: outbox.stats().waiting == 0)
+    slowest_s = 0.0
+    for number in range(100):
+        before_s = time.perf_counter()
+        outbox.put(happened(str(number)), became(str(number)))
+        slowest_s = max(slowest_s, time.perf_counter() - before_s)
+    assert slowest_s < 0.5
+    assert outbox.stats().dropped["waiting"] == 2 * 75
+    stall.execute("ROLLBACK")
+    stall.close()
+    assert texts(events(outbox)) == ["first", *map(str, range(75, 100))]
+    assert texts(outbox.states(only_dirty=True)) == ["99"]
+    outbox.close()
+    again = Outbox.open(path, CONFIG)
+    assert again.stats().dropped["waiting"] == 150
+    again.close()
+
+
+def test_beyond_max_bytes_the_oldest_events_go_and_are_counted(path: Path):
+    outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
+    for number in range(100):
+        outbox.put(happened(f"{number:02}" + "x" * 2000))
+    kept = texts(events(outbox))
+    stats = outbox.stats()
+    assert 0 < stats.pending_bytes <= 65_536
+    assert [text[:2] for text in kept] == [f"{number:02}" for number in range(100 - len(kept), 100)]
+    assert len(kept) > 25
+    assert stats.dropped["full"] == 100 - len(kept)
+    outbox.close()
+    again = Outbox.open(path, CONFIG)
+    assert again.stats().dropped["full"] == 100 - len(kept)
+    again.close()
+
+
+def test_what_is_expendable_goes_first(path: Path):
+    outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
+    for number in range(20):
+        outbox.put(happened(f"event {number}"), Post("gate/image", b"x" * 10_000, priority=Priority.EXPENDABLE))
+    kept = [record.topic for record in events(outbox)]
+    assert kept.count("gate/event") == 20
+    assert 4 <= kept.count("gate/image") <= 6
+    outbox.close()
+
+
+def test_one_that_is_larger_than_everything_is_dropped_and_counted(path: Path):
+    outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
+    outbox.put(Post("gate/image", b"x" * 100_000))
+    assert events(outbox) == []
+    assert outbox.stats().dropped["full"] == 1
+    outbox.close()
+
+
+def test_what_is_too_old_goes_and_is_counted(path: Path):
+    now = Time()
+    config = OutboxConfig(max_age_s=3600, commit_wait_s=0.001)
+    outbox = Outbox.open(path, config, clock=now.clock, monotonic=now.monotonic)
+    outbox.put(happened("old"))
+    outbox.flush(10)
+    now.monotonic_s += 3000
+    outbox.put(happened("younger"))
+    outbox.flush(10)
+    assert outbox.stats().oldest_age_s == 3000
+    now.monotonic_s += 1000
+    outbox.put(happened("new"))
+    assert texts(events(outbox)) == ["younger", "new"]
+    assert outbox.stats().dropped["old"] == 1
+    outbox.close()
+    now.clock_s += 4600
+    now.monotonic_s = 5.0  # another boot
+    again = Outbox.open(path, config, clock=now.clock, monotonic=now.monotonic)
+    again.put(happened("after the reboot"))
+    assert texts(events(again)) == ["after the reboot"]
+    assert again.stats().dropped["old"] == 3
+    again.close()
+
+
+def test_a_clock_that_jumps_makes_nothing_old(path: Path):
+    now = Time()
+    config = OutboxConfig(max_age_s=3600, commit_wait_s=0.001)
+    now.clock_s = 5.0  # 1970: not set yet
+    outbox = Outbox.open(path, config, clock=now.clock, monotonic=now.monotonic)
+    outbox.put(happened("before the clock was set"))
+    outbox.flush(10)
+    now.clock_s = 1_790_000_000.0
+    outbox.put(happened("after"))
+    assert texts(events(outbox)) == ["before the clock was set", "after"]
+    outbox.close()
+    again = Outbox.open(path, config, clock=now.clock, monotonic=now.monotonic)
+    again.put(happened("and after a restart"))
+    assert len(events(again)) == 3
+    again.close()
+
+
+def test_what_a_broker_refuses_is_set_aside_with_the_reason(outbox: Outbox, path: Path):
+    outbox.put(happened("unwanted"), became("unwanted too"))
+    [event] = events(outbox)
+    [said] = outbox.states(only_dirty=True)
+    outbox.refused(event, "Not authorized")
+    outbox.refused(said, "Not authorized")
+    assert events(outbox) == []
+    assert outbox.states(only_dirty=True) == []
+    assert (outbox.stats().refused, outbox.stats().delivered) == (2, 0)
+    with sqlite3.connect(path) as reader:
+        rows = reader.execute("SELECT id, topic, reason FROM dead_letters ORDER BY number").fetchall()
+    reader.close()
+    assert rows == [(event.id, "gate/event", "Not authorized"), (said.id, "gate/state", "Not authorized")]
+
+
+def test_dead_letters_are_bounded(path: Path):
+    outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
+    for _ in range(20):
+        outbox.put(Post("gate/image", b"x" * 1000))
+        [record] = events(outbox)
+        outbox.refused(record, "too large")
+    outbox.flush(10)
+    with sqlite3.connect(path) as reader:
+        numbers = [number for (number,) in reader.execute("SELECT number FROM dead_letters ORDER BY number")]
+    reader.close()
+    assert numbers == [16, 17, 18, 19, 20]
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"not a database, " * 1000),
+        lambda path: path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * 40_000),
+        lambda path: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 999").connection.close(),
+        lambda path: sqlite3.connect(path).execute("DROP TABLE meta").connection.close(),
+    ],
+    ids=["garbage", "overwritten", "truncated", "from the future", "a table is gone"],
+)
+@pytest.mark.parametrize("ended", ["well", "by a crash"])
+def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(path: Path, damage, ended: str, caplog):
+    outbox = Outbox.open(path, CONFIG)
+    for number in range(50):
+        outbox.put(happened(f"{number}" * 20))
+    epoch = outbox.epoch
+    outbox.close()
+    if ended == "by a crash":
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE meta SET value = '0' WHERE name = 'clean'")
+        connection.close()
+    damage(path)
+    damaged = path.read_bytes()
+    again = Outbox.open(path, CONFIG)
+    [aside] = path.parent.glob("outbox.sqlite3.damaged-*Z")
+    assert aside.read_bytes() == damaged
+    assert aside.name in caplog.text
+    assert again.epoch != epoch
+    again.put(happened("goes on"))
+    [record] = events(again)
+    assert json.loads(record.payload)["sequence"] == 1
+    again.close()
+
+
+def test_damage_that_shows_while_running_is_set_aside_too(path: Path, caplog):
+    outbox = Outbox.open(path, CONFIG)
+    for number in range(500):
+        outbox.put(happened(f"{number}" * 100))
+    assert outbox.flush(10)
+    epoch = outbox.epoch
+    outbox.close()
+    content = path.read_bytes()
+    path.write_bytes(content[: 4096 * 20] + b"\xa5" * (len(content) - 4096 * 20))
+    again = Outbox.open(path, CONFIG)  # it ended well, so that it is not checked now
+    assert again.epoch == epoch
+
+    def noticed() -> bool:
+        again.events(None, limit=1000)
+        again.flush(10)
+        return again.epoch != epoch
+
+    eventually(noticed, 5)
+    assert list(path.parent.glob("outbox.sqlite3.damaged-*Z"))
+    again.put(happened("goes on"))
+    assert "goes on" in texts(events(again))
+    assert again.stats().failure is None
+    again.close()
+
+
+def test_settlements_of_a_lost_store_mean_nothing_to_the_next(path: Path):
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("old"))
+    [old] = events(outbox)
+    outbox.close()
+    path.write_bytes(b"garbage " * 1000)
+    again = Outbox.open(path, CONFIG)
+    again.put(happened("new"))
+    [new] = events(again)
+    assert new.number == old.number
+    again.delivered(old)
+    again.flush(10)
+    assert texts(again.events(old, limit=10)) == ["new"]
+    again.close()
+
+
+def test_only_the_newest_damaged_files_are_kept(path: Path):
+    for number in range(5):
+        Outbox.open(path, CONFIG).close()
+        path.write_bytes(b"%d garbage " % number * 1000)
+    Outbox.open(path, CONFIG).close()
+    asides = path.parent.glob("outbox.sqlite3.damaged-*Z")
+    assert sorted(aside.read_bytes()[:1] for aside in asides) == [b"3", b"4"]
+
+
+def test_where_nothing_can_be_stored_the_message_says_why(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutboxError, match="cannot write here"):
+        Outbox.open(tmp_path / "file" / "outbox.sqlite3", CONFIG)
+    (tmp_path / "outbox.sqlite3").mkdir()
+    with pytest.raises(OutboxError, match="cannot be written") as refusal:
+        Outbox.open(tmp_path / "outbox.sqlite3", CONFIG)
+    assert refusal.value.exit_code == 74
+
+
+def test_a_second_process_is_kept_out(outbox: Outbox, path: Path):
+    script = (
+        "import sys, pathlib\nfrom edge.config import OutboxConfig\nfrom edge.outbox import Outbox\n"
+        "Outbox.open(pathlib.Path(sys.argv[1]), OutboxConfig())"
+    )
+    second = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert "another sightpost is using it" in second.stderr
+    outbox.put(happened("unharmed"))
+    assert texts(events(outbox)) == ["unharmed"]
+
+
+def test_a_closed_outbox_takes_nothing(path: Path):
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("in time"))
+    outbox.close()
+    outbox.close()
+    with pytest.raises(OutboxError, match="closed"):
+        outbox.put(happened("too late"))
+    again = Outbox.open(path, CONFIG)
+    assert texts(events(again)) == ["in time"]
+    again.close()
