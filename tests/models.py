@@ -131,6 +131,32 @@ def tiny_flatbuffer(
     return graph.flatbuffer(given, {name: made[name] for name in outputs}, signature=signature, metadata=metadata or {})
 
 
+def stated_normalization(mean: Sequence[float], std: Sequence[float]) -> bytes:
+    """TFLite Metadata that says nothing but how an input is normalized, as other people's tools write it."""
+    builder = flatbuffers.Builder(256)
+
+    def table(slot_count: int, slots: Mapping[int, int], union_types: Mapping[int, int] | None = None) -> int:
+        builder.StartObject(slot_count)
+        for slot, member in (union_types or {}).items():
+            builder.PrependUint8Slot(slot, member, 0)
+        for slot, offset in slots.items():
+            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+        return int(builder.EndObject())
+
+    def listed(offset: int) -> int:
+        builder.StartVector(4, 1, 4)
+        builder.PrependUOffsetTRelative(offset)
+        return int(builder.EndVector())
+
+    floats = [builder.CreateNumpyVector(np.asarray(values, np.float32)) for values in (mean, std)]
+    options = table(2, dict(enumerate(floats)))
+    unit = table(2, {1: options}, union_types={0: 1})
+    tensor = table(7, {4: listed(unit)})
+    subgraph = table(7, {2: listed(tensor)})
+    builder.Finish(table(8, {3: listed(subgraph)}), file_identifier=b"M001")
+    return bytes(builder.Output())
+
+
 class _Graph:
     """One subgraph in the making."""
 

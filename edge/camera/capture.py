@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _NOMINAL_RATES_HZ = (0.1, 1000.0)
 """FFmpeg calls 90 kHz, or nothing at all, the rate of a stream that does not tell: only these are believed."""
 
+_ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
+"""Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos even get slower."""
+
 
 class LiveCapture:
     """A device or a network stream that is open: frames come by themselves."""
@@ -132,10 +135,10 @@ def open_stream(url: str, *, open_timeout_s: float, read_timeout_s: float) -> Li
         # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
         # packets, and without nobuffer the first frame is a second old.
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|fflags;nobuffer"
-    # These work only as parameters of opening. One thread: each further one would hold back a frame.
-    options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_timeout_s * 1000)]
-    options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_timeout_s * 1000), cv2.CAP_PROP_N_THREADS, 1]
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, options)
+    # These work only as parameters of opening.
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_timeout_s * 1000)]
+    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_timeout_s * 1000)]
+    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
     if not capture.isOpened():
         raise CameraError(
             f"{redacted(url)} cannot be opened: no answer within {open_timeout_s:g} s, refused, or no video"
@@ -149,7 +152,7 @@ def _open_video(path: str) -> cv2.VideoCapture:
             pass
     except OSError as error:
         raise CameraError(f"{path}: cannot read the video: {error.strerror}") from error
-    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, _ONE_THREAD)
     if not capture.isOpened():
         raise CameraError(f"{path} is no video that OpenCV can read")
     return capture

@@ -316,3 +316,19 @@ def test_twenty_cameras_leave_no_descriptors_no_memory_and_no_processes() -> Non
     pids = [cycle() for _ in range(20)]
     assert (mapped(), descriptors()) == before
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_decoders_are_forked_from_a_process_with_one_thread() -> None:
+    """Forking a process while another of its threads holds a lock leaves the child waiting for that lock for ever."""
+    script = (
+        "from pathlib import Path\n"
+        "from edge.camera import Camera\n"
+        "from edge.config import CameraConfig\n"
+        "with Camera('gate', CameraConfig(source='scene:gate')) as camera:\n"
+        "    camera.start()\n"
+        "    parent = Path(f'/proc/{camera.pid}/stat').read_text().rsplit(')', 1)[1].split()[1]\n"
+        "    mapped = Path(f'/proc/{parent}/maps').read_text()\n"
+        "    print('cv2' in mapped, 'openblas' in mapped, len(list(Path(f'/proc/{parent}/task').iterdir())))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["True", "True", "1"]
