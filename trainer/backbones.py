@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,9 +13,14 @@ from edge.strict import nearest
 from trainer.errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import keras
 
     from trainer.recipe import BackboneRecipe
+
+DOWNLOAD_TIMEOUT_S = 15.0
+"""How long a download may be silent."""
 
 Mode = Literal["tf", "caffe", "torch", "raw"]
 """Pixel scaling by the names of ``keras.applications.imagenet_utils``; ``raw`` models scale inside themselves."""
@@ -75,7 +82,8 @@ def build_backbone(recipe: BackboneRecipe) -> keras.Model:
     constructor = getattr(keras.applications, kind.constructor)
     weights = resolve_weights(recipe)
     try:
-        model = constructor(weights=weights, **options)
+        with _connections_give_up():
+            model = constructor(weights=weights, **options)
     except (ValueError, OSError, KeyError) as error:
         raise WeightsError(_weights_hint(recipe, weights, error)) from error
     except Exception as error:
@@ -85,6 +93,17 @@ def build_backbone(recipe: BackboneRecipe) -> keras.Model:
         raise WeightsError(_weights_hint(recipe, weights, error)) from error
     model.trainable = False
     return model
+
+
+@contextlib.contextmanager
+def _connections_give_up() -> Iterator[None]:
+    """Keras downloads weights without a time limit; behind a firewall it would hang."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def resolve_weights(recipe: BackboneRecipe) -> str | None:
@@ -124,7 +143,7 @@ def _weights_hint(recipe: BackboneRecipe, weights: str | None, error: Exception)
     reason = " ".join(str(error).split())[:160]
     if weights == "imagenet":
         return (
-            f"cannot get the ImageNet weights of {recipe.name} ({reason}); without internet, give a file or folder of "
-            "weights with --weights PATH, or --weights none to start from scratch"
+            f"cannot get the ImageNet weights of {recipe.name} ({reason.split(' on http')[0]}); without internet, give a "
+            "file or folder of weights with --weights PATH, or --weights none to start from scratch"
         )
     return f"{weights}: these weights do not fit {recipe.name} alpha {recipe.alpha} at {recipe.size_px} px ({reason})"

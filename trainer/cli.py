@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from edge import __version__
 from edge.cli.frame import run_command
+from edge.errors import UsageError
 from edge.strict import convert
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
@@ -25,13 +27,18 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code tells how it went (see ``edge.errors``)."""
+    return run_command(build_parser(), argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="sightpost-train", description="Train on your own pictures; get one file that a device runs."
     )
     parser.add_argument("--version", action="version", version=f"sightpost {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_fit(commands)
-    return run_command(parser, argv)
+    return parser
 
 
 def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,6 +71,10 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     from trainer.progress import Steps
 
+    if not importlib.util.find_spec("keras"):
+        raise UsageError(
+            "TensorFlow and Keras are not installed here; install them with: pip install 'sightpost[train]'"
+        )
     recipe = _recipe(arguments)
     with quiet_libraries() as terminal:
         from trainer.fit import fit

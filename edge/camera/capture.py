@@ -23,7 +23,7 @@ _NOMINAL_RATES_HZ = (0.1, 1000.0)
 """FFmpeg calls 90 kHz, or nothing at all, the rate of a stream that does not tell: only these are believed."""
 
 _ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
-"""Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos even get slower."""
+"""Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos get slower."""
 
 
 class LiveCapture:

@@ -17,6 +17,11 @@ COMMANDS = ("run", "replay", "classify", "check")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code tells how it went (see ``edge.errors``)."""
+    return run_command(build_parser(), argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="sightpost",
         description="A camera, a model of your own pictures, and MQTT.",
@@ -26,4 +31,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         importlib.import_module(f"edge.cli.{name}").add_to(commands)
-    return run_command(parser, argv)
+    return parser

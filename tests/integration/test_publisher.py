@@ -196,7 +196,7 @@ def test_a_stop_waits_until_all_is_sent(outbox: Outbox, start: Start, broker: Br
     with Subscriber(broker.port) as subscriber:
         for number in range(2000):
             outbox.put(*change(str(number)))
-            publisher = start(settings(broker.port))
+        publisher = start(settings(broker.port))
         publisher.stop(drain_timeout_s=30)
         assert outbox.stats().pending == 0
         eventually(lambda: len(subscriber.on("/event")) == 2000)

@@ -5,7 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -18,9 +18,12 @@ from edge.model_card import InputSpec
 from edge.preprocess import LETTERBOX_GREY, crop_roi, decode_picture, map_pixels, prepare, read_picture, resize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from edge.frame import Image
+
+    Policy = Literal["stretch", "crop", "letterbox"]
 
 BLUE, RED = (255, 0, 0), (0, 0, 255)
 
@@ -117,7 +120,7 @@ class TestReading:
             (8, np.rot90),
         ],
     )
-    def test_a_photograph_stands_upright(self, orientation: int, turned: Any) -> None:  # noqa: ANN401  a lambda
+    def test_a_photograph_stands_upright(self, orientation: int, turned: Callable[[Image], Image]) -> None:
         jpeg = encoded(smooth(48, 64), ".jpg").tobytes()
         plain = decode_picture(np.frombuffer(jpeg, np.uint8), name="plain.jpg")
         image = decode_picture(np.frombuffer(with_segment(jpeg, exif(orientation)), np.uint8), name="exif.jpg")
@@ -305,7 +308,7 @@ class TestColour:
         assert made["gray"] == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 10)]
 
     @pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
-    def test_the_shape_has_the_channels_last(self, color: Any) -> None:  # noqa: ANN401  a Literal
+    def test_the_shape_has_the_channels_last(self, color: Literal["rgb", "bgr", "gray"]) -> None:
         made = prepare(noise(30, 40), InputSpec(height_px=8, width_px=12, color=color))
         assert made.shape == (8, 12, 1 if color == "gray" else 3)
         assert made.dtype == np.uint8
@@ -381,7 +384,7 @@ class TestCropAndLetterbox:
         assert made[7, 7].tolist() == list(RED)
 
     @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["stretch", "crop", "letterbox"]))
-    def test_every_frame_gives_the_size_of_the_tensor(self, height: int, width: int, policy: Any) -> None:  # noqa: ANN401  a Literal
+    def test_every_frame_gives_the_size_of_the_tensor(self, height: int, width: int, policy: Policy) -> None:
         made = prepare(noise(height, width), InputSpec(height_px=12, width_px=20, resize=policy))
         assert made.shape == (12, 20, 3)
 
