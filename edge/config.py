@@ -12,7 +12,7 @@ import msgspec
 
 from edge.errors import ConfigError
 from edge.model_card import InputSpec
-from edge.strict import convert, nearest, read_toml
+from edge.strict import convert, nearest, read_toml, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,7 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
     tables = [field.name for field in msgspec.structs.fields(Config)]
     for key in raw:
         if key not in tables:
-            raise ConfigError(f"{where}: {_shown(key)}: unknown table; {nearest(key, tables)}")
+            raise ConfigError(f"{where}: {shown(key)}: unknown table; {nearest(key, tables)}")
     config = Config(
         device=convert(raw.get("device", {}), DeviceConfig, path="device", where=where),
         mqtt=convert(raw.get("mqtt", {}), MqttConfig, path="mqtt", where=where),
@@ -157,15 +157,10 @@ def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _
     for name in raw:
         if not re.fullmatch(_NAME_PATTERN, name):
             raise ConfigError(
-                f"{where}: {path}.{_shown(name)}: not a name that can be used; "
+                f"{where}: {path}.{shown(name)}: not a name that can be used; "
                 "take letters, digits, - and _, at most 64, beginning with a letter or digit"
             )
     return {name: convert(entry, section, path=f"{path}.{name}", where=where) for name, entry in raw.items()}
-
-
-def _shown(key: str) -> str:
-    """A key that may be anything, as it may stand in a message of one line."""
-    return key if key.isprintable() else repr(key)
 
 
 def _check_references(config: Config, where: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-import types
 import typing
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,13 +26,14 @@ def read_toml(path: Path, *, what: str) -> dict[str, Any]:
         ConfigError: it cannot be read, or is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the {what}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: the {what} is not UTF-8 text; save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError, or numbers and nesting beyond all reason
+        raise ConfigError(f"{path}: not valid TOML: {' '.join(str(error).split())}") from error
 
 
 def convert(raw: object, section: type[_S], *, path: str, where: str) -> _S:
@@ -48,20 +48,35 @@ def convert(raw: object, section: type[_S], *, path: str, where: str) -> _S:
     Raises:
         ConfigError: a key is unknown, missing, of a wrong type or value.
     """
+    _refuse_unknown_keys(raw, section, path, where)
     try:
         return msgspec.convert(raw, section, strict=True)
     except msgspec.ValidationError as error:
+        # Keys are known by now, so there is nothing odd in the path that the message ends with.
         what, _, inner = str(error).partition(" - at ")
-    inner = inner.strip("`").removeprefix("$")
-    at = (path + inner).lstrip(".")
-    unknown = re.search(r"unknown field `(.+)`", what)
-    if unknown:
-        hint = nearest(unknown[1], _field_names(section, inner))
-        raise ConfigError(f"{where}: {_join(at, unknown[1])}: unknown key; {hint}")
+    at = (path + inner.strip("`").removeprefix("$")).lstrip(".")
     missing = re.search(r"missing required field `(.+)`", what)
     if missing:
         raise ConfigError(f"{where}: {_join(at, missing[1])}: this key is required")
     raise ConfigError(f"{where}: {at or 'the file'}: {what[:1].lower()}{what[1:]}")
+
+
+def _refuse_unknown_keys(raw: object, section: type[msgspec.Struct], path: str, where: str) -> None:
+    if not isinstance(raw, dict):
+        return
+    hints = typing.get_type_hints(section, include_extras=False)
+    for key, value in raw.items():
+        if key not in section.__struct_fields__:
+            hint = nearest(key, section.__struct_fields__)
+            raise ConfigError(f"{where}: {_join(path, shown(key))}: unknown key; {hint}")
+        for member in (hints[key], *typing.get_args(hints[key])):
+            if isinstance(member, type) and issubclass(member, msgspec.Struct):
+                _refuse_unknown_keys(value, member, _join(path, key), where)
+
+
+def shown(key: str) -> str:
+    """A key as a message of one line can hold it."""
+    return key if key.isprintable() else repr(key)
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
@@ -75,12 +90,3 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
-
-
-def _field_names(section: type[msgspec.Struct], inner: str) -> list[str]:
-    """The keys of the struct that lies at ``.name.name`` below a section."""
-    for name in re.findall(r"\.(\w+)", inner):
-        hint = typing.get_type_hints(section)[name]
-        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        section = next(member for member in members if isinstance(member, type) and issubclass(member, msgspec.Struct))
-    return [field.name for field in msgspec.structs.fields(section)]

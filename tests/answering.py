@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from delivery import TOPICS, change
+
 from edge.config import MqttConfig, OutboxConfig
 from edge.outbox import Outbox
 from edge.publisher import Publisher

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import paho.mqtt.client as mqtt
@@ -19,8 +19,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
+
+T = TypeVar("T")
 
 _AMQTT = """
 import asyncio, sys
@@ -34,7 +35,7 @@ asyncio.run(main())
 """
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = 15.0, what: str = "") -> Any:
+def eventually(condition: Callable[[], T], timeout_s: float = 15.0, what: str = "") -> T:
     """Poll until the condition is true, and return it; fail when that takes too long."""
     deadline_s = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -89,9 +90,7 @@ class Broker:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
 
@@ -135,7 +134,7 @@ class Subscriber:
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         if self.username is not None:
             self._client.username_pw_set(self.username, self.password)
-        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=0)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._on_message
@@ -145,9 +144,7 @@ class Subscriber:
         self.wait_until_subscribed()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -166,7 +163,7 @@ class Subscriber:
 
 
 class Gate:
-    """A TCP relay in front of a port: ``open`` lets connections through, ``shut`` cuts them, ``freeze`` keeps silent."""
+    """A TCP relay in front of a port: ``open`` lets connections through, ``shut`` cuts them, ``freeze`` hushes them."""
 
     def __init__(self, target_port: int) -> None:
         self.port = free_port()
@@ -203,9 +200,7 @@ class Gate:
         self.open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._closing = True
         self._thread.join(10)
         self.shut()

@@ -143,7 +143,7 @@ def _weights_hint(recipe: BackboneRecipe, weights: str | None, error: Exception)
     reason = " ".join(str(error).split())[:160]
     if weights == "imagenet":
         return (
-            f"cannot get the ImageNet weights of {recipe.name} ({reason.split(' on http')[0]}); without internet, give a "
-            "file or folder of weights with --weights PATH, or --weights none to start from scratch"
+            f"cannot get the ImageNet weights of {recipe.name} ({reason.split(' on http')[0]}); without internet, give "
+            "a file or folder of weights with --weights PATH, or --weights none to start from scratch"
         )
     return f"{weights}: these weights do not fit {recipe.name} alpha {recipe.alpha} at {recipe.size_px} px ({reason})"

@@ -82,6 +82,11 @@ def lost(config: MqttConfig, end: tuple[int, str] | None) -> str:
             return f"{where(config)} ended the connection: {reason}"
 
 
+def short_lived(config: MqttConfig) -> str:
+    """Open connections end again and again; a broker need not say that it does so for another client with our id."""
+    return f"{where(config)} ends every connection after seconds: does another device have the same device.id?"
+
+
 def deaf(config: MqttConfig, quiet_s: float) -> str:
     """An open connection on which nothing is acknowledged."""
     return f"{where(config)} has acknowledged nothing for {quiet_s:.0f} s: connecting anew"

@@ -73,8 +73,8 @@ class Delivery:
             record = self._in_flight.pop(ack.mid, None)
             self._last_ack_s = self._monotonic()
             if record is None:
-                continue
-            if ack.refusal is None:
+                self._warn_about_status(ack)
+            elif ack.refusal is None:
                 self._outbox.delivered(record)
             else:
                 self._refuse(record, f"refused by the broker: {ack.refusal}")
@@ -112,6 +112,10 @@ class Delivery:
         if not self._in_flight:
             self._last_ack_s = self._monotonic()
         self._in_flight[mid] = record
+
+    def _warn_about_status(self, ack: Ack) -> None:
+        if ack.refusal is not None and self._throttle.allows(f"status {ack.refusal}"):
+            logger.warning("The broker does not let this device say its status: %s", ack.refusal)
 
     def _refuse(self, record: Record, reason: str) -> None:
         self._outbox.refused(record, reason)

@@ -36,6 +36,8 @@ STATUS_INTERVAL_S = 60.0
 _FIRST_PAUSE_S = 0.2
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+_SUSPICIOUS = 4
+"""So many connections in a row that lasted no longer than ``reconnect_max_s`` have a cause of their own."""
 
 
 class Publisher:
@@ -66,6 +68,7 @@ class Publisher:
         self._connector = Connector(config, f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
+        self._short_lived = 0
         self._news = False
         self._stop_by_s: float | None = None
         self._connected = False
@@ -133,10 +136,17 @@ class Publisher:
             self._connected = True
             self._serve(session)
             session.close()
-        finally:
-            session.abort()
+        except BrokerError as error:
             if self._monotonic() - opened_s > self._config.reconnect_max_s:
                 self._backoff.reset()
+                self._short_lived = 0
+                raise
+            self._short_lived += 1
+            if self._short_lived >= _SUSPICIOUS:
+                raise BrokerError(advice.short_lived(self._config)) from error
+            raise
+        finally:
+            session.abort()
 
     def _serve(self, session: Session) -> None:
         """Deliver until it is time to stop."""

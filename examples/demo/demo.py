@@ -1,7 +1,7 @@
 """``make demo``: the whole of Sightpost on a simulated camera, with the real commands, in about two minutes.
 
-Pictures of a simulated gate are rendered, a model is trained on them from nothing, quantized to int8 and proven; then the
-real daemon looks at the simulated gate and says over MQTT what it sees, through a broker that the demonstration brings.
+Pictures of a simulated gate are rendered, a model is trained on them from nothing, quantized to int8 and proven; then
+the real daemon looks at the simulated gate and says over MQTT what it sees, through a broker that comes along.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 
 from edge.camera.scene import STATES, GateScene, write_pictures
@@ -49,7 +50,7 @@ def main() -> int:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, soft_wrap=True)
-    console.rule("[bold]1[/bold]  a simulated camera: a gate that is shut, open, or blocked, by day and night")
+    console.rule("[bold]1[/bold]  a simulated camera: a gate, by day and night")
     write_pictures(out / "pictures", PER_STATE, TRAINING_SEED)
     console.print(
         f"{PER_STATE} pictures of each state in {out / 'pictures'} (rendered by Sightpost, nothing in them is real)"
@@ -66,7 +67,7 @@ def main() -> int:
 
 def train(out: Path) -> dict[str, Any]:
     """Train with the real command; its result as it prints it for machines."""
-    command = [
+    command: list[str | Path] = [
         COMMANDS / "sightpost-train", "fit", out / "pictures", "--recipe", HERE / "recipe.toml",
         "--out", out / "gate.tflite", "--json",
     ]  # fmt: skip
@@ -109,8 +110,8 @@ hold_s = 0.4
     with process([sys.executable, HERE / "broker.py", str(port)]):
         wait_for_port(port)
         listener = Listener(console)
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        client.on_connect = lambda *_: client.subscribe("sightpost/#", qos=1)
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.on_connect = listener.subscribe
         client.on_message = listener.hear
         client.connect("127.0.0.1", port)
         client.loop_start()
@@ -128,6 +129,10 @@ class Listener:
     def __init__(self, console: Console) -> None:
         self.events = 0
         self._console = console
+
+    def subscribe(self, client: mqtt.Client, *_: object) -> None:
+        """Ask for everything, as soon as the broker has let us in."""
+        client.subscribe("sightpost/#", qos=1)
 
     def hear(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         """Print one message."""
@@ -175,13 +180,13 @@ def conclude(out: Path, trained: dict[str, Any], events: int, checked: Checked, 
     """The last lines, and the picture."""
     picture = out / "gate.png"
     cv2.imwrite(str(picture), contact_sheet(checked))
-    int8 = trained["int8"]
+    int8, share = trained["int8"], checked.right / len(checked.states)
     console.print(
         f"trained   MobileNetV2 0.35 from nothing on {PER_STATE * len(STATES)} simulated pictures: {', '.join(STATES)}"
     )
     console.print(
-        f"right     {int8['accuracy']:.1%} of {int8['pictures']} held-out pictures (float {trained['float']['accuracy']:.1%}), "
-        f"{checked.right / len(checked.states):.1%} of {len(checked.states)} frames of a story it never saw"
+        f"right     {int8['accuracy']:.1%} of {int8['pictures']} held-out pictures (float "
+        f"{trained['float']['accuracy']:.1%}), {share:.1%} of {len(checked.states)} frames of a story it never saw"
     )
     console.print(
         f"fast      {checked.picture_ms:.1f} ms a frame here, crop and resize included; {trained['bytes'] / 1e6:.1f} MB"
@@ -198,8 +203,8 @@ def contact_sheet(checked: Checked) -> Image:
     for state in STATES:
         places = [index for index, truth in enumerate(checked.states) if truth == state]
         places.sort(key=lambda index: float(checked.frames[index].mean()))
-        for index in (places[-1], places[len(places) // 2], places[0]):
-            tiles.append(with_answer(checked.frames[index], *checked.answers[index], truth=state))
+        chosen = (places[-1], places[len(places) // 2], places[0])
+        tiles += [with_answer(checked.frames[index], *checked.answers[index], truth=state) for index in chosen]
     rows = [np.hstack(tiles[start : start + 3]) for start in range(0, len(tiles), 3)]
     return np.asarray(np.vstack(rows), dtype=np.uint8)
 

@@ -159,7 +159,7 @@ def test_a_strangers_model_needs_to_be_told_what_it_does_not_say(run: Run, data_
 @pytest.mark.parametrize(
     ("make", "exit_code", "words"),
     [
-        (lambda root: None, 65, ["is not a folder"]),
+        (lambda _: None, 65, ["is not a folder"]),
         (lambda root: (root / "only").mkdir(parents=True), 65, ["one class folder only"]),
         (lambda root: [(root / name).mkdir(parents=True) for name in ("a", "b")], 65, ["the class 'a' is empty"]),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
@@ -30,7 +29,7 @@ GATE = CameraConfig(source="scene:gate", rate_hz=20, read_timeout_s=2, open_time
 
 
 def waited_s() -> float:
-    """Seconds since boot for which a busy machine has made somebody wait, as the kernel counts them: no fault of ours."""
+    """Seconds since boot for which a busy machine made somebody wait, as the kernel counts them: no fault of ours."""
     kinds = [Path("/proc/pressure") / kind for kind in ("cpu", "memory", "io")]
     some = [kind.read_text().split("\n")[0] for kind in kinds if kind.exists()]
     return sum(int(line.rpartition("total=")[2]) for line in some) / 1e6

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-
 from brokers import Gate, Subscriber, eventually, mosquitto
 from delivery import TOPICS, assert_in_order, change, without_repeats
+
 from edge.config import MqttConfig, OutboxConfig
 from edge.outbox import Outbox
 from edge.publisher import Publisher
@@ -69,7 +69,7 @@ def assert_all_there(labels: set[str], run: int, last_safe: int) -> None:
     assert not missing, f"run {run}: committed and lost: {sorted(missing)[:5]}"
 
 
-def test_a_kill_at_any_instant_loses_nothing_that_was_committed(path: Path):
+def test_a_kill_at_any_instant_loses_nothing_that_was_committed(path: Path) -> None:
     chance = random.Random(25)
     safe = [answer_until_killed(path, run, 0, chance.uniform(0, 0.15)) for run in range(25)]
     assert sum(last >= 0 for last in safe) > 10, "killed too early to show anything"
@@ -89,7 +89,7 @@ def test_a_kill_at_any_instant_loses_nothing_that_was_committed(path: Path):
         assert states[f"sightpost/porch/{watch}/state"]["label"] == newest["label"]
 
 
-def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another_id(path: Path, tmp_path: Path):
+def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another_id(path: Path, tmp_path: Path) -> None:
     chance = random.Random(12)
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
         safe = [answer_until_killed(path, run, broker.port, chance.uniform(0.05, 0.4)) for run in range(10)]
@@ -112,15 +112,16 @@ def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another
     assert_in_order(payloads)
 
 
-def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(outbox: Outbox, tmp_path: Path):
+def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(outbox: Outbox, tmp_path: Path) -> None:
     with mosquitto(tmp_path) as broker, Gate(broker.port) as gate, Subscriber(broker.port) as subscriber:
         publisher = Publisher(outbox, settings(gate.port, reconnect_max_s=0.5), TOPICS)
         publisher.start()
         for kill in range(3):
             for number in range(1000):
                 outbox.put(*change(f"{kill}:{number}", watch=("gate", "bay")[number % 2]))
-            already = len(subscriber.on("/event"))
-            eventually(lambda so_far=already: len(subscriber.on("/event")) > so_far + 100)
+            enough = len(subscriber.on("/event")) + 100
+            while len(subscriber.on("/event")) < enough:
+                time.sleep(0.001)
             broker.kill()
             gate.shut()
             broker.start()
@@ -132,7 +133,9 @@ def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(outbox: Outbox, tmp
         assert_in_order(subscriber.payloads("/event"))
 
 
-def test_a_connection_that_is_dead_but_looks_alive_is_noticed(outbox: Outbox, tmp_path: Path, caplog):
+def test_a_connection_that_is_dead_but_looks_alive_is_noticed(
+    outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with mosquitto(tmp_path) as broker, Gate(broker.port) as gate, Subscriber(broker.port) as subscriber:
         publisher = Publisher(outbox, settings(gate.port, keepalive_s=5), TOPICS)
         publisher.start()
@@ -147,13 +150,13 @@ def test_a_connection_that_is_dead_but_looks_alive_is_noticed(outbox: Outbox, tm
     assert "is gone" in caplog.text
 
 
-def test_two_devices_with_one_name_do_not_hammer_the_broker(tmp_path: Path, caplog):
+def test_two_devices_with_one_name_do_not_hammer_the_broker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
         outboxes = [Outbox.open(tmp_path / name / "outbox.sqlite3", OutboxConfig()) for name in ("one", "other")]
         publishers = [Publisher(outbox, settings(broker.port), TOPICS) for outbox in outboxes]
         for publisher in publishers:
             publisher.start()
-        eventually(lambda: "give every device a device.id of its own" in caplog.text)
+        eventually(lambda: "does another device have the same device.id" in caplog.text)
         time.sleep(4)
         connections = [status for status in subscriber.payloads("porch/status") if status["status"] == "online"]
         assert len(connections) < 20
@@ -163,7 +166,9 @@ def test_two_devices_with_one_name_do_not_hammer_the_broker(tmp_path: Path, capl
             outbox.close()
 
 
-def test_a_fault_in_this_program_does_not_end_publishing(outbox: Outbox, tmp_path: Path, caplog, monkeypatch):
+def test_a_fault_in_this_program_does_not_end_publishing(
+    outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faults = [RuntimeError("injected")]
     delivered = outbox.delivered
 
@@ -184,7 +189,9 @@ def test_a_fault_in_this_program_does_not_end_publishing(outbox: Outbox, tmp_pat
     assert "injected" in caplog.text
 
 
-def test_a_disk_that_refuses_to_write_costs_nothing_when_it_recovers(path: Path, caplog):
+def test_a_disk_that_refuses_to_write_costs_nothing_when_it_recovers(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A file size limit makes every write beyond it fail, as a failing disk does."""
     outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.001))
     outbox.put(*change("before"))

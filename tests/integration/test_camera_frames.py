@@ -47,7 +47,7 @@ def until(condition: Callable[[], bool], camera: Camera, *, timeout_s: float = 9
 
 
 def waited_s() -> float:
-    """Seconds since boot for which a busy machine has made somebody wait, as the kernel counts them: no fault of ours."""
+    """Seconds since boot for which a busy machine made somebody wait, as the kernel counts them: no fault of ours."""
     kinds = [Path("/proc/pressure") / kind for kind in ("cpu", "memory", "io")]
     some = [kind.read_text().split("\n")[0] for kind in kinds if kind.exists()]
     return sum(int(line.rpartition("total=")[2]) for line in some) / 1e6

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-
 from brokers import Subscriber, amqtt, eventually, free_port, mosquitto
 from delivery import TOPICS, assert_in_order, change
+
 from edge.config import MqttConfig, OutboxConfig
 from edge.errors import BrokerError
 from edge.outbox import Outbox
@@ -67,7 +67,7 @@ def empty(outbox: Outbox) -> bool:
     return outbox.stats().pending == 0 and outbox.stats().waiting == 0
 
 
-def test_what_happens_is_said_live_and_then_forgotten(outbox: Outbox, start: Start, broker: Broker):
+def test_what_happens_is_said_live_and_then_forgotten(outbox: Outbox, start: Start, broker: Broker) -> None:
     with Subscriber(broker.port) as subscriber:
         publisher = start(settings(broker.port))
         eventually(lambda: publisher.connected)
@@ -83,7 +83,7 @@ def test_what_happens_is_said_live_and_then_forgotten(outbox: Outbox, start: Sta
         assert outbox.stats().delivered == 1
 
 
-def test_a_broker_that_comes_later_gets_everything_in_order(outbox: Outbox, start: Start, tmp_path: Path):
+def test_a_broker_that_comes_later_gets_everything_in_order(outbox: Outbox, start: Start, tmp_path: Path) -> None:
     late = mosquitto(tmp_path)
     publisher = start(settings(late.port, reconnect_max_s=3.0))
     for number in range(200):
@@ -99,7 +99,7 @@ def test_a_broker_that_comes_later_gets_everything_in_order(outbox: Outbox, star
         assert all(payload["replayed"] for payload in subscriber.payloads("/event"))
 
 
-def test_live_states_go_ahead_of_the_backlog(outbox: Outbox, start: Start, broker: Broker):
+def test_live_states_go_ahead_of_the_backlog(outbox: Outbox, start: Start, broker: Broker) -> None:
     for number in range(3000):
         outbox.put(*change(f"label {number}"))
     outbox.flush(10)
@@ -118,7 +118,7 @@ def test_live_states_go_ahead_of_the_backlog(outbox: Outbox, start: Start, broke
         assert_in_order(subscriber.payloads("/event"))
 
 
-def test_a_late_subscriber_finds_the_state_and_the_device_online(outbox: Outbox, start: Start, broker: Broker):
+def test_a_late_subscriber_finds_the_state_and_the_device_online(outbox: Outbox, start: Start, broker: Broker) -> None:
     publisher = start(settings(broker.port))
     outbox.put(*change("open"))
     eventually(lambda: outbox.stats().delivered or empty(outbox))
@@ -138,7 +138,7 @@ def test_a_late_subscriber_finds_the_state_and_the_device_online(outbox: Outbox,
 
 def test_only_the_newest_of_the_states_of_an_outage_is_said_but_every_event(
     outbox: Outbox, start: Start, broker: Broker
-):
+) -> None:
     for label in ("open", "closed", "open", "ajar"):
         outbox.put(*change(label))
     outbox.flush(10)
@@ -150,7 +150,7 @@ def test_only_the_newest_of_the_states_of_an_outage_is_said_but_every_event(
         assert subscriber.payloads("/state")[0]["sequence"] == 4
 
 
-def test_states_are_said_again_to_a_broker_that_forgot_them(outbox: Outbox, start: Start, broker: Broker):
+def test_states_are_said_again_to_a_broker_that_forgot_them(outbox: Outbox, start: Start, broker: Broker) -> None:
     publisher = start(settings(broker.port))
     outbox.put(*change("open"))
     eventually(lambda: outbox.states(only_dirty=False) and not outbox.states(only_dirty=True) and empty(outbox))
@@ -164,7 +164,7 @@ def test_states_are_said_again_to_a_broker_that_forgot_them(outbox: Outbox, star
     publisher.stop()
 
 
-def test_a_clean_stop_says_so_and_a_crash_lets_the_will_speak(outbox: Outbox, start: Start, broker: Broker):
+def test_a_clean_stop_says_so_and_a_crash_lets_the_will_speak(outbox: Outbox, start: Start, broker: Broker) -> None:
     with Subscriber(broker.port) as subscriber:
         publisher = start(settings(broker.port))
         eventually(lambda: publisher.connected)
@@ -179,7 +179,9 @@ def test_a_clean_stop_says_so_and_a_crash_lets_the_will_speak(outbox: Outbox, st
         assert (status.retain, status.payload["reason"]) == (True, "stopped")
 
 
-def test_what_cannot_be_sent_before_the_stop_is_sent_after_the_next_start(outbox: Outbox, start: Start, broker: Broker):
+def test_what_cannot_be_sent_before_the_stop_is_sent_after_the_next_start(
+    outbox: Outbox, start: Start, broker: Broker
+) -> None:
     nowhere = start(settings(free_port()))
     outbox.put(*change("open"))
     before_s = time.monotonic()
@@ -192,7 +194,7 @@ def test_what_cannot_be_sent_before_the_stop_is_sent_after_the_next_start(outbox
         publisher.stop()
 
 
-def test_a_stop_waits_until_all_is_sent(outbox: Outbox, start: Start, broker: Broker):
+def test_a_stop_waits_until_all_is_sent(outbox: Outbox, start: Start, broker: Broker) -> None:
     with Subscriber(broker.port) as subscriber:
         for number in range(2000):
             outbox.put(*change(str(number)))
@@ -203,7 +205,7 @@ def test_a_stop_waits_until_all_is_sent(outbox: Outbox, start: Start, broker: Br
         assert_in_order(subscriber.payloads("/event"))
 
 
-def test_a_stop_with_nothing_to_send_does_not_wait_for_a_broker(outbox: Outbox, start: Start):
+def test_a_stop_with_nothing_to_send_does_not_wait_for_a_broker(outbox: Outbox, start: Start) -> None:
     publisher = start(settings(free_port()))
     time.sleep(0.1)
     before_s = time.monotonic()
@@ -213,7 +215,7 @@ def test_a_stop_with_nothing_to_send_does_not_wait_for_a_broker(outbox: Outbox, 
 
 def test_a_broker_that_only_knows_the_old_version_is_spoken_to_in_it(
     outbox: Outbox, start: Start, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     caplog.set_level(logging.INFO)
     with amqtt() as old, Subscriber(old.port) as subscriber:
         assert probe_broker(settings(old.port), 5) == "MQTT 3.1.1"
@@ -228,14 +230,14 @@ def test_a_broker_that_only_knows_the_old_version_is_spoken_to_in_it(
     assert "MQTT 3.1.1" in caplog.text
 
 
-def test_mqtt_5_is_preferred_and_a_fixed_version_is_kept_to(broker: Broker):
+def test_mqtt_5_is_preferred_and_a_fixed_version_is_kept_to(broker: Broker) -> None:
     assert probe_broker(settings(broker.port), 5) == "MQTT 5"
     assert probe_broker(settings(broker.port, version="3.1.1"), 5) == "MQTT 3.1.1"
-    with amqtt() as old, pytest.raises(BrokerError, match="does not speak MQTT 5: set mqtt.version"):
+    with amqtt() as old, pytest.raises(BrokerError, match=r"does not speak MQTT 5: set mqtt.version"):
         probe_broker(settings(old.port, version="5"), 5)
 
 
-def test_names_and_passwords(outbox: Outbox, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_names_and_passwords(outbox: Outbox, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "users").write_text("")
     subprocess.run(["mosquitto_passwd", "-b", tmp_path / "users", "porch", "right"], check=True, capture_output=True)
     secret = tmp_path / "secret"
@@ -260,13 +262,13 @@ def test_names_and_passwords(outbox: Outbox, start: Start, tmp_path: Path, caplo
         publisher.stop()
 
 
-def test_a_missing_password_file_is_named(broker: Broker, tmp_path: Path):
+def test_a_missing_password_file_is_named(broker: Broker, tmp_path: Path) -> None:
     config = settings(broker.port, username="porch", password_file=str(tmp_path / "missing"))
     with pytest.raises(BrokerError, match="missing: cannot read the broker's password"):
         probe_broker(config, 5)
 
 
-def test_what_is_wrong_with_the_way_to_the_broker_is_said():
+def test_what_is_wrong_with_the_way_to_the_broker_is_said() -> None:
     with pytest.raises(BrokerError, match="nothing listens there") as refusal:
         probe_broker(settings(free_port()), 1)
     assert refusal.value.exit_code == 69
@@ -274,12 +276,12 @@ def test_what_is_wrong_with_the_way_to_the_broker_is_said():
         probe_broker(settings(1, host="no-such-host.invalid"), 1)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        pytest.raises(BrokerError, match="did not answer within 0.5 s"),
+        pytest.raises(BrokerError, match=r"did not answer within 0.5 s"),
     ):
         probe_broker(settings(silent.getsockname()[1]), 0.5)
 
 
-def test_what_the_broker_refuses_is_set_aside_and_the_rest_flows(outbox: Outbox, start: Start, tmp_path: Path):
+def test_what_the_broker_refuses_is_set_aside_and_the_rest_flows(outbox: Outbox, start: Start, tmp_path: Path) -> None:
     (tmp_path / "acl").write_text("topic readwrite sightpost/porch/bay/#\ntopic readwrite sightpost/porch/status\n")
     with mosquitto(tmp_path, f"acl_file {tmp_path / 'acl'}") as strict, Subscriber(strict.port) as subscriber:
         publisher = start(settings(strict.port))
@@ -297,7 +299,9 @@ def test_what_the_broker_refuses_is_set_aside_and_the_rest_flows(outbox: Outbox,
     assert all("Not authorized" in reason for _, reason in rows)
 
 
-def test_what_is_too_large_for_the_broker_is_set_aside_and_the_rest_flows(outbox: Outbox, start: Start, tmp_path: Path):
+def test_what_is_too_large_for_the_broker_is_set_aside_and_the_rest_flows(
+    outbox: Outbox, start: Start, tmp_path: Path
+) -> None:
     with mosquitto(tmp_path, "max_packet_size 20000") as small, Subscriber(small.port) as subscriber:
         publisher = start(settings(small.port))
         outbox.put(Post("sightpost/porch/gate/image", json.dumps({"picture": "x" * 30_000}).encode()))
@@ -308,7 +312,7 @@ def test_what_is_too_large_for_the_broker_is_set_aside_and_the_rest_flows(outbox
     assert outbox.stats().refused == 1
 
 
-def test_the_window_is_never_exceeded(outbox: Outbox, start: Start, tmp_path: Path):
+def test_the_window_is_never_exceeded(outbox: Outbox, start: Start, tmp_path: Path) -> None:
     """A broker that counts ends the connection of whoever has more under way than it allows."""
     with mosquitto(tmp_path, "max_inflight_messages 3") as narrow, Subscriber(narrow.port) as subscriber:
         publisher = start(settings(narrow.port, max_inflight=1000))
@@ -321,7 +325,7 @@ def test_the_window_is_never_exceeded(outbox: Outbox, start: Start, tmp_path: Pa
         assert [each["status"] for each in subscriber.payloads("porch/status")] == ["online", "offline"]
 
 
-def test_the_thread_shows_that_it_is_alive(outbox: Outbox, start: Start, broker: Broker):
+def test_the_thread_shows_that_it_is_alive(outbox: Outbox, start: Start, broker: Broker) -> None:
     publisher = start(settings(broker.port))
     eventually(lambda: publisher.connected)
     before_s = publisher.last_progress_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -86,4 +87,4 @@ def test_a_change_needs_what_the_rules_ask_for(
 @given(ANSWERS, st.floats(0, 4), st.integers(1, 5))
 def test_consecutive_changes_differ(answers: list[tuple[str, float, float]], hold_s: float, hold_frames: int) -> None:
     labels = [label for _, label in run(answers, Rules(hold_s, hold_frames))]
-    assert all(first != second for first, second in zip(labels, labels[1:], strict=False))
+    assert all(first != second for first, second in itertools.pairwise(labels))

@@ -48,14 +48,14 @@ def camera_status() -> CameraStatusMessage:
     return CameraStatusMessage(device="porch", camera="yard", status="dark", since=utc(0.0), clock=CLOCK)
 
 
-def test_topics_are_built_from_names():
+def test_topics_are_built_from_names() -> None:
     assert TOPICS.status == "home/sightpost/porch/status"
     assert TOPICS.state("gate") == "home/sightpost/porch/gate/state"
     assert TOPICS.event("gate") == "home/sightpost/porch/gate/event"
     assert TOPICS.camera_status("yard") == "home/sightpost/porch/camera/yard/status"
 
 
-def test_a_change_is_a_retained_state_and_an_event_with_the_same_answer():
+def test_a_change_is_a_retained_state_and_an_event_with_the_same_answer() -> None:
     said, happened = changed(TOPICS, state(), previous="closed")
     assert (said.topic, said.retain, said.message) == (TOPICS.state("gate"), True, state())
     assert (happened.topic, happened.retain) == (TOPICS.event("gate"), False)
@@ -64,7 +64,7 @@ def test_a_change_is_a_retained_state_and_an_event_with_the_same_answer():
     assert event == json.loads(msgspec.json.encode(said.message))
 
 
-def test_an_event_says_what_the_interface_promises():
+def test_an_event_says_what_the_interface_promises() -> None:
     event = msgspec.json.encode(changed(TOPICS, state(), previous=None)[1].message)
     assert json.loads(event) == {
         "format": 1,
@@ -87,13 +87,13 @@ def test_an_event_says_what_the_interface_promises():
 
 
 @given(label=st.text(st.characters(codec="utf-8")), score=st.none() | st.floats(0, 1))
-def test_any_label_makes_the_round_trip(label: str, score: float | None):
+def test_any_label_makes_the_round_trip(label: str, score: float | None) -> None:
     for post in changed(TOPICS, state(label, score), previous=label):
         assert msgspec.json.decode(msgspec.json.encode(post.message), type=type(post.message)) == post.message
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-def test_a_score_that_is_no_number_is_null(score: float):
+def test_a_score_that_is_no_number_is_null(score: float) -> None:
     def refuse(name: str) -> None:
         raise AssertionError(name)
 
@@ -104,17 +104,17 @@ def test_a_score_that_is_no_number_is_null(score: float):
 @pytest.mark.parametrize(
     "message", [*(post.message for post in changed(TOPICS, state(), previous="x")), camera_status()]
 )
-def test_a_finished_payload_can_be_marked_as_replayed(message: Message):
+def test_a_finished_payload_can_be_marked_as_replayed(message: Message) -> None:
     payload = msgspec.json.encode(message)
     assert json.loads(as_replayed(payload)) == {**json.loads(payload), "replayed": True}
     assert as_replayed(as_replayed(payload)) == as_replayed(payload)
 
 
-def test_a_payload_that_knows_no_replay_stays_as_it_is():
+def test_a_payload_that_knows_no_replay_stays_as_it_is() -> None:
     assert as_replayed(b"\x89PNG") == b"\x89PNG"
 
 
-def test_a_status_says_when_and_in_which_version():
+def test_a_status_says_when_and_in_which_version() -> None:
     status = DeviceStatusMessage(
         device="porch", status="offline", reason="stopped", at=utc(0.0), clock=CLOCK, version="1.2", epoch="e"
     )
@@ -123,10 +123,10 @@ def test_a_status_says_when_and_in_which_version():
     assert (decoded["format"], decoded["status"], decoded["reason"]) == (1, "offline", "stopped")
 
 
-def test_an_event_needs_a_previous_label():
+def test_an_event_needs_a_previous_label() -> None:
     with pytest.raises(TypeError, match="previous"):
         EventMessage(**{name: getattr(state(), name) for name in StateMessage.__struct_fields__})
 
 
-def test_posts_of_a_change_are_posts():
+def test_posts_of_a_change_are_posts() -> None:
     assert all(isinstance(post, Post) for post in changed(TOPICS, state(), previous=None))

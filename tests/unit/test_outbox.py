@@ -10,15 +10,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
 from brokers import eventually
+
 from edge.config import OutboxConfig
 from edge.errors import OutboxError
 from edge.outbox import Outbox
 from edge.record import Message, Post, Priority, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 CONFIG = OutboxConfig(commit_wait_s=0.001)
@@ -74,7 +74,7 @@ def texts(records: list[Record]) -> list[str]:
     return [json.loads(record.payload)["text"] for record in records]
 
 
-def test_what_is_put_comes_out_in_order_with_its_identity(outbox: Outbox):
+def test_what_is_put_comes_out_in_order_with_its_identity(outbox: Outbox) -> None:
     for text in "abc":
         outbox.put(happened(text))
     payloads = [json.loads(record.payload) for record in events(outbox)]
@@ -87,7 +87,7 @@ def test_what_is_put_comes_out_in_order_with_its_identity(outbox: Outbox):
     assert len({each["id"] for each in payloads}) == 3
 
 
-def test_every_topic_has_a_sequence_of_its_own(outbox: Outbox):
+def test_every_topic_has_a_sequence_of_its_own(outbox: Outbox) -> None:
     outbox.put(happened("a", "gate/event"), became("a"))
     outbox.put(happened("b", "bay/event"))
     outbox.put(happened("c", "gate/event"), became("c"))
@@ -95,12 +95,12 @@ def test_every_topic_has_a_sequence_of_its_own(outbox: Outbox):
     assert [json.loads(record.payload)["sequence"] for record in outbox.states(only_dirty=True)] == [2]
 
 
-def test_bytes_are_kept_as_they_are(outbox: Outbox):
+def test_bytes_are_kept_as_they_are(outbox: Outbox) -> None:
     outbox.put(Post("gate/image", b"\xff\xd8"))
     assert [record.payload for record in events(outbox)] == [b"\xff\xd8"]
 
 
-def test_only_the_newest_state_of_a_topic_is_kept(outbox: Outbox):
+def test_only_the_newest_state_of_a_topic_is_kept(outbox: Outbox) -> None:
     for text in ("open", "closed", "open again"):
         outbox.put(became(text))
     outbox.put(became("free", "bay/state"))
@@ -109,7 +109,7 @@ def test_only_the_newest_state_of_a_topic_is_kept(outbox: Outbox):
     assert outbox.stats().pending == 0
 
 
-def test_a_state_is_said_once_until_it_changes(outbox: Outbox):
+def test_a_state_is_said_once_until_it_changes(outbox: Outbox) -> None:
     outbox.put(became("open"))
     outbox.flush(10)
     [said] = outbox.states(only_dirty=True)
@@ -125,7 +125,7 @@ def test_a_state_is_said_once_until_it_changes(outbox: Outbox):
     assert texts(outbox.states(only_dirty=True)) == ["closed"]
 
 
-def test_delivered_events_are_gone_at_once_and_after_the_next_start(path: Path):
+def test_delivered_events_are_gone_at_once_and_after_the_next_start(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG)
     for text in "abcd":
         outbox.put(happened(text))
@@ -142,7 +142,7 @@ def test_delivered_events_are_gone_at_once_and_after_the_next_start(path: Path):
     again.close()
 
 
-def test_a_restart_keeps_epoch_and_sequence_and_marks_what_is_from_before(path: Path):
+def test_a_restart_keeps_epoch_and_sequence_and_marks_what_is_from_before(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG)
     outbox.put(happened("a"), became("a"))
     epoch = outbox.epoch
@@ -157,7 +157,7 @@ def test_a_restart_keeps_epoch_and_sequence_and_marks_what_is_from_before(path: 
     again.close()
 
 
-def test_posts_of_one_put_are_committed_together_or_not_at_all(outbox: Outbox):
+def test_posts_of_one_put_are_committed_together_or_not_at_all(outbox: Outbox) -> None:
     outbox.put(happened("good"), became("good"))
     outbox.put(became("half"), happened("\ud800 is not UTF-8"))
     outbox.put(happened("after"))
@@ -167,7 +167,7 @@ def test_posts_of_one_put_are_committed_together_or_not_at_all(outbox: Outbox):
     assert [json.loads(record.payload)["sequence"] for record in events(outbox)] == [1, 2]
 
 
-def test_many_puts_share_a_commit(path: Path):
+def test_many_puts_share_a_commit(path: Path) -> None:
     commits: list[int] = []
     outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.5))
     outbox.on_commit(lambda: commits.append(outbox.stats().committed))
@@ -178,14 +178,14 @@ def test_many_puts_share_a_commit(path: Path):
     assert commits == [200]
 
 
-def test_a_single_put_waits_for_company_only_so_long(path: Path):
+def test_a_single_put_waits_for_company_only_so_long(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.01))
     outbox.put(happened("alone"))
     eventually(lambda: outbox.stats().committed == 1, 5)
     outbox.close()
 
 
-def test_a_disk_that_does_not_keep_up_never_delays_a_put_and_every_drop_is_counted(path: Path):
+def test_a_disk_that_does_not_keep_up_never_delays_a_put_and_every_drop_is_counted(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG, waiting_bytes=50_000)
     stall = sqlite3.connect(path, isolation_level=None)
     stall.execute("BEGIN IMMEDIATE")  # the writer waits for this as it would for a disk
@@ -208,7 +208,7 @@ def test_a_disk_that_does_not_keep_up_never_delays_a_put_and_every_drop_is_count
     again.close()
 
 
-def test_beyond_max_bytes_the_oldest_events_go_and_are_counted(path: Path):
+def test_beyond_max_bytes_the_oldest_events_go_and_are_counted(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
     for number in range(100):
         outbox.put(happened(f"{number:02}" + "x" * 2000))
@@ -224,7 +224,7 @@ def test_beyond_max_bytes_the_oldest_events_go_and_are_counted(path: Path):
     again.close()
 
 
-def test_what_is_expendable_goes_first(path: Path):
+def test_what_is_expendable_goes_first(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
     for number in range(20):
         outbox.put(happened(f"event {number}"), Post("gate/image", b"x" * 10_000, priority=Priority.EXPENDABLE))
@@ -234,7 +234,7 @@ def test_what_is_expendable_goes_first(path: Path):
     outbox.close()
 
 
-def test_one_that_is_larger_than_everything_is_dropped_and_counted(path: Path):
+def test_one_that_is_larger_than_everything_is_dropped_and_counted(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
     outbox.put(Post("gate/image", b"x" * 100_000))
     assert events(outbox) == []
@@ -242,7 +242,7 @@ def test_one_that_is_larger_than_everything_is_dropped_and_counted(path: Path):
     outbox.close()
 
 
-def test_what_is_too_old_goes_and_is_counted(path: Path):
+def test_what_is_too_old_goes_and_is_counted(path: Path) -> None:
     now = Time()
     config = OutboxConfig(max_age_s=3600, commit_wait_s=0.001)
     outbox = Outbox.open(path, config, clock=now.clock, monotonic=now.monotonic)
@@ -266,7 +266,7 @@ def test_what_is_too_old_goes_and_is_counted(path: Path):
     again.close()
 
 
-def test_a_clock_that_jumps_makes_nothing_old(path: Path):
+def test_a_clock_that_jumps_makes_nothing_old(path: Path) -> None:
     now = Time()
     config = OutboxConfig(max_age_s=3600, commit_wait_s=0.001)
     now.clock_s = 5.0  # 1970: not set yet
@@ -283,7 +283,7 @@ def test_a_clock_that_jumps_makes_nothing_old(path: Path):
     again.close()
 
 
-def test_what_a_broker_refuses_is_set_aside_with_the_reason(outbox: Outbox, path: Path):
+def test_what_a_broker_refuses_is_set_aside_with_the_reason(outbox: Outbox, path: Path) -> None:
     outbox.put(happened("unwanted"), became("unwanted too"))
     [event] = events(outbox)
     [said] = outbox.states(only_dirty=True)
@@ -298,7 +298,7 @@ def test_what_a_broker_refuses_is_set_aside_with_the_reason(outbox: Outbox, path
     assert rows == [(event.id, "gate/event", "Not authorized"), (said.id, "gate/state", "Not authorized")]
 
 
-def test_dead_letters_are_bounded(path: Path):
+def test_dead_letters_are_bounded(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(max_bytes=65_536, commit_wait_s=0.001))
     for _ in range(20):
         outbox.put(Post("gate/image", b"x" * 1000))
@@ -324,7 +324,9 @@ def test_dead_letters_are_bounded(path: Path):
     ids=["garbage", "overwritten", "truncated", "from the future", "a table is gone"],
 )
 @pytest.mark.parametrize("ended", ["well", "by a crash"])
-def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(path: Path, damage, ended: str, caplog):
+def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
+    path: Path, damage: Callable[[Path], object], ended: str, caplog: pytest.LogCaptureFixture
+) -> None:
     outbox = Outbox.open(path, CONFIG)
     for number in range(50):
         outbox.put(happened(f"{number}" * 20))
@@ -347,7 +349,7 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(path: Path, damage, e
     again.close()
 
 
-def test_damage_that_shows_while_running_is_set_aside_too(path: Path, caplog):
+def test_damage_that_shows_while_running_is_set_aside_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outbox = Outbox.open(path, CONFIG)
     for number in range(500):
         outbox.put(happened(f"{number}" * 100))
@@ -372,7 +374,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(path: Path, caplog):
     again.close()
 
 
-def test_settlements_of_a_lost_store_mean_nothing_to_the_next(path: Path):
+def test_settlements_of_a_lost_store_mean_nothing_to_the_next(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG)
     outbox.put(happened("old"))
     [old] = events(outbox)
@@ -388,7 +390,7 @@ def test_settlements_of_a_lost_store_mean_nothing_to_the_next(path: Path):
     again.close()
 
 
-def test_only_the_newest_damaged_files_are_kept(path: Path):
+def test_only_the_newest_damaged_files_are_kept(path: Path) -> None:
     for number in range(5):
         Outbox.open(path, CONFIG).close()
         path.write_bytes(b"%d garbage " % number * 1000)
@@ -397,7 +399,7 @@ def test_only_the_newest_damaged_files_are_kept(path: Path):
     assert sorted(aside.read_bytes()[:1] for aside in asides) == [b"3", b"4"]
 
 
-def test_where_nothing_can_be_stored_the_message_says_why(tmp_path: Path):
+def test_where_nothing_can_be_stored_the_message_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxError, match="cannot write here"):
         Outbox.open(tmp_path / "file" / "outbox.sqlite3", CONFIG)
@@ -407,7 +409,7 @@ def test_where_nothing_can_be_stored_the_message_says_why(tmp_path: Path):
     assert refusal.value.exit_code == 74
 
 
-def test_a_second_process_is_kept_out(outbox: Outbox, path: Path):
+def test_a_second_process_is_kept_out(outbox: Outbox, path: Path) -> None:
     script = (
         "import sys, pathlib\nfrom edge.config import OutboxConfig\nfrom edge.outbox import Outbox\n"
         "Outbox.open(pathlib.Path(sys.argv[1]), OutboxConfig())"
@@ -418,7 +420,7 @@ def test_a_second_process_is_kept_out(outbox: Outbox, path: Path):
     assert texts(events(outbox)) == ["unharmed"]
 
 
-def test_a_closed_outbox_takes_nothing(path: Path):
+def test_a_closed_outbox_takes_nothing(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG)
     outbox.put(happened("in time"))
     outbox.close()
