@@ -51,6 +51,10 @@ class OutboxError(SightpostError):
     exit_code = 74
 
 
+class OutboxInUseError(OutboxError):
+    """Another process works on this outbox."""
+
+
 class ConfigError(SightpostError):
     """The configuration is wrong; restarting will not help (EX_CONFIG)."""
 

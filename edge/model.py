@@ -129,8 +129,7 @@ class Model:
         card, golden = self.file.card, self.file.golden
         if card is None or card.golden is None or golden is None:
             return 0.0
-        output = EMBEDDING if self.kind == "embed" else SCORES
-        answers = np.stack([self._outputs(frame, None)[output].ravel() for frame in golden.frames])
+        answers = np.stack([self._golden_answer(frame) for frame in golden.frames])
         difference = float(np.max(np.abs(answers - golden.scores))) if answers.shape == golden.scores.shape else np.inf
         if not difference <= card.golden.tolerance:  # written so that NaN is refused as well
             raise ModelFileError(
@@ -154,6 +153,12 @@ class Model:
         if scores.size == 1 and len(self.labels) == 2:  # noqa: PLR2004  a sigmoid answers for the second of two labels
             scores = np.array([1.0 - scores.flat[0], scores.flat[0]], dtype=np.float32)
         return Prediction(self.labels, scores.ravel(), outputs.get(EMBEDDING))
+
+    def _golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:
+        prediction = self.predict(frame)
+        if prediction.embedding is not None and self.kind == "embed":
+            return prediction.embedding.ravel()
+        return prediction.scores
 
     def _outputs(self, image: Image, roi: Roi | None) -> dict[str, npt.NDArray[np.float32]]:
         picture = prepare(image, self.spec, roi=roi)

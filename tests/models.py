@@ -131,6 +131,14 @@ def tiny_flatbuffer(
     return graph.flatbuffer(given, {name: made[name] for name in outputs}, signature=signature, metadata=metadata or {})
 
 
+def foreign_model(path: Path, labels: Sequence[str] = COLORS, **model: Any) -> tuple[Path, Path]:  # noqa: ANN401  as tiny_flatbuffer
+    """Write somebody else's file and, beside it, its labels file."""
+    path.write_bytes(tiny_flatbuffer(**model))
+    names = path.with_suffix(".txt")
+    names.write_text("".join(f"{label}\n" for label in labels))
+    return path, names
+
+
 def stated_normalization(mean: Sequence[float], std: Sequence[float]) -> bytes:
     """TFLite Metadata that says nothing but how an input is normalized, as other people's tools write it."""
     builder = flatbuffers.Builder(256)

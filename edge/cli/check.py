@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import CameraError, SightpostError
+from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError
 
 if TYPE_CHECKING:
     import argparse
@@ -97,12 +98,29 @@ def _outbox(config: Config) -> str:
     from edge.outbox import Outbox
 
     path = Path(config.device.state_dir) / OUTBOX_FILE
-    outbox = Outbox.open(path, config.outbox)
+    if not path.exists():
+        return _could_store(path, config)
     try:
-        stats = outbox.stats()
-        return f"{path}: writable, {stats.pending} events waiting"
+        outbox = Outbox.open(path, config.outbox)
+    except OutboxInUseError:
+        return f"{path}: in use by a sightpost that runs"
+    try:
+        return f"{path}: writable, {outbox.stats().pending} events waiting"
     finally:
         outbox.close()
+
+
+def _could_store(path: Path, config: Config) -> str:
+    """Try it beside the place, and leave nothing behind: the daemon, perhaps another user, shall make the real one."""
+    from edge.outbox import Outbox
+
+    place = next(folder for folder in path.parents if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".sightpost-check-") as trial:
+            Outbox.open(Path(trial) / path.name, config.outbox).close()
+    except OSError as error:
+        raise OutboxError(f"{place}: cannot be written ({error.strerror}); check device.state_dir") from error
+    return f"{path}: can be written; it is made at the first run"
 
 
 def _camera(name: str, config: CameraConfig) -> str:

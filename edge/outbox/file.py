@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from edge.errors import OutboxError
+from edge.errors import OutboxError, OutboxInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,9 @@ def lock(path: Path) -> int:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise OutboxError(f"{path}: another sightpost is using it; stop that one, or give this one its own") from error
+        raise OutboxInUseError(
+            f"{path}: another sightpost is using it; stop that one, or give this one its own"
+        ) from error
     return descriptor
 
 

@@ -47,9 +47,9 @@ def unreachable(config: MqttConfig, error: OSError) -> str:
             return f"{where(config)}: {error.strerror or error}: check mqtt.host and the network"
 
 
-def silent(config: MqttConfig) -> str:
+def silent(config: MqttConfig, patience_s: float) -> str:
     """A TCP connection, but no answer."""
-    return f"{where(config)} did not answer within {config.connect_timeout_s:g} s: is it a broker, and is it well?"
+    return f"{where(config)} did not answer within {patience_s:g} s: is it a broker, and is it well?"
 
 
 def hung_up(config: MqttConfig) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from edge.config import MqttConfig
 
+_SILENCE_S = 2.0
+"""Silence about one version for so long is reason to try the other."""
+
 
 class Connector:
     """Opens sessions: in MQTT 5 or, where the broker does not know it, in 3.1.1, which it then remembers."""
@@ -24,16 +27,19 @@ class Connector:
         self._versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
 
     def connect(self, will: Will | None, cancelled: Callable[[], bool] = lambda: False) -> Session:
-        """Connect; ``cancelled`` is asked whenever the waker wakes.
+        """Connect; ``cancelled`` is asked at least once a second, but for while a TCP connection is made.
 
         Raises:
             BrokerError: that failed.
         """
         failures: list[WrongVersionError] = []
         for version in self._versions:
+            patience_s = self._config.connect_timeout_s
+            if version != self._versions[-1]:
+                patience_s = min(patience_s, _SILENCE_S)
             session = Session(self._config, version, self._client_id, will, self._waker)
             try:
-                session.wait_until_open(cancelled)
+                session.wait_until_open(patience_s, cancelled)
             except WrongVersionError as failure:
                 session.abort()
                 failures.append(failure)
@@ -42,10 +48,10 @@ class Connector:
                 session.abort()
                 raise
             if any(failure.certain for failure in failures):
-                # A broker that merely hung up may have been shutting down: it is asked for the better version again.
+                # A broker that was merely silent or hung up may have been busy or ending: version 5 is tried again.
                 self._versions = tuple(sorted(self._versions, key=lambda other: other != version))
             return session
-        raise failures[0]
+        raise failures[0] if failures[0].certain else failures[-1]
 
 
 class Backoff:

@@ -82,7 +82,7 @@ class Publisher:
 
     @property
     def last_progress_s(self) -> float:
-        """When (monotonic seconds) the thread last went round its loop: every second, but for connecting timeouts."""
+        """When (monotonic seconds) the thread last went round its loop: every second, but for TCP timeouts."""
         return self._last_progress_s
 
     def start(self) -> None:
@@ -129,7 +129,7 @@ class Publisher:
     def _connect_and_serve(self) -> None:
         """Deliver over one connection until it is lost or it is time to stop."""
         will = Will(self._topics.status, self._status("offline", reason="connection lost"))
-        session = self._connector.connect(will, cancelled=self._may_end)
+        session = self._connector.connect(will, cancelled=self._cancelled)
         opened_s = self._monotonic()
         try:
             logger.info("Connected to %s in MQTT %s.", advice.where(self._config), session.version)
@@ -168,6 +168,10 @@ class Publisher:
         goodbye_by_s = self._monotonic() + _GOODBYE_S
         while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:
             delivery.settle(session.step(remaining_s))
+
+    def _cancelled(self) -> bool:
+        self._last_progress_s = self._monotonic()
+        return self._may_end()
 
     def _may_end(self) -> bool:
         """Whether, with nobody to send it to, there is any reason to go on."""

@@ -85,23 +85,23 @@ class Session:
         self._poll = select.poll()
         self._poll.register(waker.fileno(), select.POLLIN)
 
-    def wait_until_open(self, cancelled: Callable[[], bool]) -> None:
-        """Wait for the broker's welcome.
+    def wait_until_open(self, patience_s: float, cancelled: Callable[[], bool]) -> None:
+        """Wait for the broker's welcome, for so many seconds, and ask ``cancelled`` every now and then.
 
         Raises:
             WrongVersionError: it may let us in with the other version.
             BrokerError: it refuses, or ``cancelled`` said that nobody waits any longer.
         """
-        deadline_s = time.monotonic() + self._config.connect_timeout_s
+        deadline_s = time.monotonic() + patience_s
         while not self._open:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
-                # Some brokers wait for ever for the rest of a CONNECT that they take for one of 3.1.1.
-                raise WrongVersionError(advice.silent(self._config), certain=True)
+                # Some brokers wait for ever for the rest of a CONNECT of version 5, which they take for one of 3.1.1.
+                raise WrongVersionError(advice.silent(self._config, patience_s), certain=False)
             if cancelled():
                 raise BrokerError("stopped while connecting")
             try:
-                self.step(remaining_s)
+                self.step(min(remaining_s, 1.0))
             except BrokerError as error:
                 if self._refusal is not None:
                     raise self._refusal from error

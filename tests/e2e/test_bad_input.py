@@ -179,3 +179,12 @@ def test_help_has_an_example_everywhere(run: Run) -> None:
     for words in (["sightpost"], *(["sightpost", name] for name in ("run", "replay", "classify", "check"))):
         assert "example: sightpost" in run(*words, "--help").stdout
     assert "example: sightpost-train" in run("sightpost-train", "fit", "--help").stdout
+
+
+def test_check_leaves_nothing_behind(run: Run, toml: Callable[..., Path], tmp_path: Path) -> None:
+    config = toml()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = run("sightpost", "check", "--config", config)
+    assert done.returncode == 69, "there is no broker"
+    assert "made at the first run" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == before

@@ -1,47 +1,29 @@
-"""``sightpost-train``: the workstation's command line."""
+"""``sightpost-train fit``: from a folder of pictures to a model file."""
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from edge import __version__
-from edge.cli.frame import run_command
 from edge.errors import UsageError
 from edge.strict import convert
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
 
+    from edge.cli.options import Commands
     from trainer.proof import FitResult
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code tells how it went (see ``edge.errors``)."""
-    return run_command(build_parser(), argv)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(
-        prog="sightpost-train", description="Train on your own pictures; get one file that a device runs."
-    )
-    parser.add_argument("--version", action="version", version=f"sightpost {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_fit(commands)
-    return parser
-
-
-def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
     fit = commands.add_parser(
         "fit",
         help="train a model on a folder of class folders",
@@ -63,10 +45,11 @@ def _add_fit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     fit.add_argument("--epochs", type=int, help="passes over the cached features (default: 60)")
     fit.add_argument("--seed", type=int, help="same seed, data and machine give the same weights (default: 1)")
     fit.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
-    fit.set_defaults(run=_fit)
+    fit.set_defaults(run=run)
 
 
-def _fit(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Train, prove, write, and say what it came to."""
     from rich.console import Console
 
     from trainer.progress import Steps
@@ -126,7 +109,3 @@ def _print_verdict(result: FitResult) -> None:
         f"{int8['latency_ms']:.1f} ms a picture here"
     )
     console.print(f"try it:  sightpost classify PICTURE --model {result.path}", markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,34 @@
+"""``sightpost-train``: the workstation's command line. Each command lies in a module of its own."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING
+
+from edge import __version__
+from edge.cli.frame import run_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = ("fit",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code tells how it went (see ``edge.errors``)."""
+    return run_command(build_parser(), argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="sightpost-train",
+        description="Train on your own pictures; get one file that a device runs.",
+        epilog="example: sightpost-train fit pictures/ --out gate.tflite",
+    )
+    parser.add_argument("--version", action="version", version=f"sightpost {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        importlib.import_module(f"trainer.cli.{name.replace('-', '_')}").add_to(commands)
+    return parser
