@@ -299,7 +299,8 @@ def _answers(
     engine = Engine(flatbuffer, name="tiny")
     key = SCORES if SCORES in outputs else EMBEDDING
     found = [engine.infer(prepare(frame, spec)) for frame in frames]
-    return np.stack([next(iter(each.values())) if len(each) == 1 else each[key] for each in found])
+    rows = np.stack([next(iter(each.values())) if len(each) == 1 else each[key] for each in found])
+    return np.hstack([1 - rows, rows]) if rows.shape[1:] == (1,) else rows
 
 
 if __name__ == "__main__":

@@ -92,7 +92,10 @@ class Publisher:
 
     def stop(self, drain_timeout_s: float = 5.0) -> None:
         """Send what can still be sent in that time, say goodbye and end. What remains is sent after the next start."""
-        if self._stop_by_s is not None or self._thread.ident is None:
+        if self._stop_by_s is not None:
+            return
+        if self._thread.ident is None:
+            self._waker.close()
             return
         started_s = self._monotonic()
         self._outbox.flush(drain_timeout_s)
