@@ -6,18 +6,13 @@ expressed.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
-# A 2.6 MB picture can decode to 5 GB. OpenCV reads its limit once, when it is loaded.
-MAX_PICTURE_PIXELS = 100_000_000
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PICTURE_PIXELS))
-
-import cv2  # noqa: E402  the limit above must be set first
-
-from edge.errors import PictureError  # noqa: E402  likewise
+from edge import MAX_PICTURE_PIXELS
+from edge.errors import PictureError
 
 if TYPE_CHECKING:
     from pathlib import Path

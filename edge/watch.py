@@ -59,11 +59,12 @@ class Watch:
         self.model = model
         self._rules = Rules(hold_s=config.hold_s, hold_frames=config.hold_frames, min_score=config.min_score)
         self._decision = Decision()
-        self._due_s = -math.inf
+        # Frames' clocks begin at 0 at the earliest, so the first frame is always looked at.
+        self._due_s = 0.0 if config.interval_s else -math.inf
 
     @property
     def due_s(self) -> float:
-        """When it wants to look again, on the frames' clock."""
+        """When it wants to look again, on the frames' clock; minus infinity where it looks at every frame."""
         return self._due_s
 
     def look(self, frame: Frame) -> Answer:
@@ -80,7 +81,6 @@ class Watch:
         """Keep the beat: the next look is one interval after this one was due, unless that has passed as well."""
         interval_s = self.config.interval_s
         if interval_s == 0:
-            self._due_s = -math.inf
             return
         on_beat_s = self._due_s + interval_s
         self._due_s = on_beat_s if on_beat_s > clock_s else clock_s + interval_s

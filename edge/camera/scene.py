@@ -27,6 +27,8 @@ GateState = Literal["shut", "open", "blocked"]
 STATES: tuple[GateState, ...] = get_args(GateState)
 _NEXT: dict[GateState, tuple[GateState, ...]] = {"shut": ("open",), "open": ("blocked", "shut"), "blocked": ("open",)}
 
+STORY_SEED = 9
+"""The story of ``scene:gate``: within 25 seconds all three states come."""
 _DAY_S = 48.0
 """A simulated day; short, so that a demonstration shows day and night."""
 _VISITS = 25

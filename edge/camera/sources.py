@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from edge.camera.address import Kind, kind_of
 from edge.camera.capture import LiveCapture, VideoFile, open_device, open_stream
 from edge.camera.pictures import PictureFolder
-from edge.camera.scene import GateScene
+from edge.camera.scene import STORY_SEED, GateScene
 
 if TYPE_CHECKING:
     from edge.config import CameraConfig
@@ -109,5 +109,5 @@ def open_source(config: CameraConfig) -> Source:
             return PictureFolder(str(source), loop=config.loop, rate_hz=config.rate_hz)
         case Kind.SCENE:
             width_px, height_px = config.width_px or SCENE_SIZE_PX[0], config.height_px or SCENE_SIZE_PX[1]
-            scene = GateScene(0, config.rate_hz or SCENE_RATE_HZ, width_px=width_px, height_px=height_px)
+            scene = GateScene(STORY_SEED, config.rate_hz or SCENE_RATE_HZ, width_px=width_px, height_px=height_px)
             return SceneSource(scene)

@@ -138,6 +138,7 @@ class Session:
             self._waker.clear()
         if ready:
             self._client.loop_read()
+            self._acknowledge_at_once()
         self._client.loop_misc()
         if self._client.socket() is None:
             raise self._lost()
@@ -178,6 +179,12 @@ class Session:
         # With this callback set, publish() only queues and step() does all the sending.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
         return client
+
+    def _acknowledge_at_once(self) -> None:
+        """Confirm what came: a broker that gathers small packets (Nagle) would wait 40 ms for the kernel to do it."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket) and hasattr(socket, "TCP_QUICKACK"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _on_socket_open(self, _client: mqtt.Client, _userdata: object, connection: object) -> None:
         if isinstance(connection, socket.socket):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edge.camera import Camera, recorded_frames
-from edge.camera.scene import GateScene
+from edge.camera.scene import STORY_SEED, GateScene
 from edge.config import CameraConfig
 from edge.errors import CameraError
 from edge.preprocess import read_picture
@@ -152,7 +152,7 @@ def test_the_scene_is_live_and_skips_what_nobody_asks_for() -> None:
         assert frame.number > 30
         assert asked_s <= frame.clock_s <= time.monotonic()
         assert asked_at_s <= frame.captured_at_s <= time.time()
-        assert np.array_equal(frame.image, GateScene(0, 50).frame(frame.number))
+        assert np.array_equal(frame.image, GateScene(STORY_SEED, 50).frame(frame.number))
 
 
 def test_the_scene_at_fast_pace_is_a_recording() -> None:

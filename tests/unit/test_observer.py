@@ -1,0 +1,171 @@
+"""Who looks when, and that no frame is kept or lost on the way."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeCamera
+from models import plain, tiny_model
+
+from edge.camera import CameraStatus
+from edge.config import WatchConfig
+from edge.errors import CameraError, ConfigError
+from edge.model import Model
+from edge.observer import Lookout, Observer
+from edge.watch import Answer, Watch
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return Model.load(tiny_model().write(tmp_path_factory.mktemp("model") / "colors.tflite"))
+
+
+class Scene:
+    """An observer on a fake camera, with a clock of its own, turned by hand."""
+
+    def __init__(self, model: Model, *, recorded: bool = False, **watches: WatchConfig) -> None:
+        self.camera = FakeCamera()
+        self.now_s = 100.0
+        self.answers: list[Answer] = []
+        self.statuses: list[tuple[str, CameraStatus]] = []
+        looking = [Watch(name, config, model) for name, config in watches.items()]
+        self.observer = Observer(
+            [Lookout(self.camera, looking, recorded=recorded)],  # type: ignore[arg-type]
+            on_answer=self.answers.append,
+            on_status=lambda name, status: self.statuses.append((name, status)),
+            clock=lambda: self.now_s,
+        )
+
+    def turn(self) -> None:
+        # An observer that has nothing to wait for must not sleep in a test.
+        self.observer._tick_at_s = min(self.observer._tick_at_s, self.now_s)
+        self.observer._turn()
+
+    def see(self, color: str) -> bool:
+        """Turn so that frames are ordered, let one come, and turn again so that it is looked at."""
+        self.turn()
+        came = self.camera.take_picture(self.now_s, plain(color))
+        self.turn()
+        return came
+
+
+@pytest.fixture
+def look(model: Model) -> Iterator[Callable[..., Scene]]:
+    """Makes scenes, and closes their cameras."""
+    with contextlib.ExitStack() as scenes:
+
+        def make(**options: Any) -> Scene:
+            scene = Scene(model, **options)
+            scenes.callback(scene.camera.close)
+            return scene
+
+        yield make
+
+
+def watch(interval_s: float = 0.0, **rules: float) -> WatchConfig:
+    return WatchConfig(camera="yard", model="colors", interval_s=interval_s, **rules)  # type: ignore[arg-type]
+
+
+def test_an_answer_is_given_for_each_frame_asked_for(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch())
+    for color in ("red", "green", "green"):
+        assert scene.see(color)
+        scene.now_s += 0.1
+    assert [answer.label for answer in scene.answers] == ["red", "green", "green"]
+    assert [answer.changed for answer in scene.answers] == [True, True, False]
+    assert [answer.previous for answer in scene.answers] == [None, "red", "green"]
+
+
+def test_frames_are_given_back(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch())
+    for _ in range(5):
+        scene.see("red")
+        scene.now_s += 0.1
+    assert scene.camera.held == set()
+    assert scene.camera.released == [0, 1, 2, 3, 4]
+
+
+def test_a_watch_with_an_interval_orders_a_frame_only_when_it_is_due(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=1.0))
+    came = []
+    for _ in range(25):
+        came.append(scene.see("red"))
+        scene.now_s += 0.125
+    assert [index for index, was_wanted in enumerate(came) if was_wanted] == [0, 8, 16, 24]
+
+
+def test_a_late_frame_does_not_make_a_watch_hurry(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=1.0))
+    scene.see("red")
+    scene.now_s += 5.5
+    assert scene.see("red")
+    scene.now_s += 0.5
+    assert not scene.see("red"), "beats that were missed are not made up for"
+    scene.now_s += 0.5
+    assert scene.see("red")
+
+
+def test_each_watch_has_its_own_clock(look: Callable[..., Scene]) -> None:
+    scene = look(often=watch(interval_s=0.5), rarely=watch(interval_s=2.0))
+    for _ in range(33):
+        scene.see("red")
+        scene.now_s += 0.125
+    names = [answer.watch.name for answer in scene.answers]
+    assert names.count("often") == 9
+    assert names.count("rarely") == 3
+
+
+def test_a_recording_delivers_every_frame_and_a_watch_takes_its_pick(look: Callable[..., Scene]) -> None:
+    scene = look(recorded=True, all=watch(), some=watch(interval_s=1.0))
+    for number in range(20):
+        scene.turn()
+        assert scene.camera.take_picture(number / 10, plain("red"))
+        scene.turn()
+    names = [answer.watch.name for answer in scene.answers]
+    assert (names.count("all"), names.count("some")) == (20, 2)
+
+
+def test_an_unsteady_answer_is_held_back(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(hold_s=0.5))
+    for color in ("red", "green", "red", "red", "red", "red", "red"):
+        scene.see(color)
+        scene.now_s += 0.2
+    assert [answer.label for answer in scene.answers if answer.changed] == ["red"]
+
+
+def test_a_change_of_the_cameras_state_is_told_once(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch())
+    for state in ("live", "live", "stale", "stale", "live"):
+        scene.camera.state = state
+        scene.turn()
+        scene.now_s += 1
+    assert [status.state for _, status in scene.statuses] == ["live", "stale", "live"]
+
+
+def test_it_ends_when_the_recording_has_ended(look: Callable[..., Scene]) -> None:
+    scene = look(recorded=True, gate=watch())
+    scene.camera.state = "ended"
+    scene.observer.run()
+
+
+def test_a_recording_that_cannot_be_read_is_an_error(look: Callable[..., Scene]) -> None:
+    scene = look(recorded=True, gate=watch())
+    scene.camera.state, scene.camera.last_error = "failed", "camera yard: x.mp4 is no video"
+    with pytest.raises(CameraError, match=r"x\.mp4 is no video"):
+        scene.observer.run()
+
+
+def test_a_stop_is_heeded(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch())
+    scene.observer.stop()
+    scene.observer.run()
+
+
+def test_a_model_that_names_no_class_is_refused(tmp_path: Path) -> None:
+    vectors = Model.load(tiny_model(kind="embed").write(tmp_path / "vectors.tflite"))
+    with pytest.raises(ConfigError, match=r"watches\.gate\.model: .*kind 'embed'"):
+        Watch("gate", watch(), vectors)
