@@ -49,6 +49,7 @@ class Observer:
         on_answer: what to do with each answer; it must not block.
         on_status: what to do when a camera's state has changed: name and status.
         clock: monotonic seconds, the one that live frames carry.
+        wait: for one of some connections, at most so many seconds; those that are readable.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class Observer:
         on_answer: Callable[[Answer], None],
         on_status: Callable[[str, CameraStatus], None],
         clock: Callable[[], float],
+        wait: Callable[[list[socket.socket], float], Sequence[object]] = wait,
     ) -> None:
         self._lookouts = lookouts
         self._on_answer = on_answer
         self._on_status = on_status
         self._clock = clock
+        self._wait = wait
         self._stopping = False
         self._tick_at_s = -math.inf
         self.last_turn_s = clock()
@@ -109,7 +112,7 @@ class Observer:
                 timeout_s = min(timeout_s, due_s - now_s)
             if lookout.camera.connection is not None:
                 connections.append(lookout.camera.connection)
-        ready = wait(connections, timeout=max(0.0, timeout_s))
+        ready = self._wait(connections, max(0.0, timeout_s))
         for lookout in self._lookouts:
             if lookout.camera.connection in ready:
                 self._look(lookout)

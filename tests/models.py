@@ -131,7 +131,7 @@ def tiny_flatbuffer(
     return graph.flatbuffer(given, {name: made[name] for name in outputs}, signature=signature, metadata=metadata or {})
 
 
-def foreign_model(path: Path, labels: Sequence[str] = COLORS, **model: Any) -> tuple[Path, Path]:  # noqa: ANN401  as tiny_flatbuffer
+def foreign_model(path: Path, labels: Sequence[str] = COLORS, **model: Any) -> tuple[Path, Path]:
     """Write somebody else's file and, beside it, its labels file."""
     path.write_bytes(tiny_flatbuffer(**model))
     names = path.with_suffix(".txt")

@@ -40,7 +40,7 @@ class Fake:
     def __init__(self) -> None:
         self.camera = FakeCamera()
 
-    def receive(self, timeout_s: float) -> list[Frame]:
+    def receive(self, _timeout_s: float) -> list[Frame]:
         self.camera.take_picture(time.monotonic())
         return self.camera.receive()
 

@@ -63,7 +63,7 @@ def pythons(repository: Path) -> dict[str, str]:
     return {LITERT: sys.executable, TFLITE: str(other)}
 
 
-def run(repository: Path, python: str, script: str, *arguments: str) -> Any:  # noqa: ANN401  parsed JSON
+def run(repository: Path, python: str, script: str, *arguments: str) -> Any:
     done = subprocess.run(
         [python, "-c", script, *arguments], cwd=repository, capture_output=True, text=True, check=False, timeout=240
     )

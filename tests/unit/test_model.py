@@ -38,7 +38,7 @@ def sealed(path: Path, *, golden: GoldenSamples | None = None, tolerance: float 
     return path
 
 
-def refusal(path: Path, **settings: Any) -> str:  # noqa: ANN401  as Model.load
+def refusal(path: Path, **settings: Any) -> str:
     with pytest.raises(ModelFileError) as caught:
         Model.load(path, **settings)
     assert str(caught.value).startswith(f"{path}: ")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     InputType = Literal["uint8", "int8", "float32"]
 
 
-def refusal(path: Path, **settings: Any) -> str:  # noqa: ANN401  as Model.load
+def refusal(path: Path, **settings: Any) -> str:
     with pytest.raises(ModelFileError) as caught:
         Model.load(path, **settings)
     assert str(caught.value).startswith(f"{path}: ")
