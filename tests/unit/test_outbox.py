@@ -4,74 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-import pytest
 from brokers import eventually
+from outboxes import CONFIG, Time, became, events, happened, outbox, path, texts
 
 from edge.config import OutboxConfig
-from edge.errors import OutboxError
 from edge.outbox import Outbox
-from edge.record import Message, Post, Priority, Record
+from edge.record import Post, Priority
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-CONFIG = OutboxConfig(commit_wait_s=0.001)
-
-
-class Note(Message, frozen=True, kw_only=True):
-    text: str = ""
-
-
-class Time:
-    """Both clocks, set by hand."""
-
-    def __init__(self) -> None:
-        self.clock_s = 1_790_000_000.0
-        self.monotonic_s = 100.0
-
-    def clock(self) -> float:
-        return self.clock_s
-
-    def monotonic(self) -> float:
-        return self.monotonic_s
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "outbox.sqlite3"
-
-
-@pytest.fixture
-def outbox(path: Path) -> Iterator[Outbox]:
-    opened = Outbox.open(path, CONFIG)
-    yield opened
-    opened.close()
-
-
-def happened(text: str, topic: str = "gate/event", priority: Priority = Priority.NORMAL) -> Post:
-    return Post(topic, Note(text=text), priority=priority)
-
-
-def became(text: str, topic: str = "gate/state") -> Post:
-    return Post(topic, Note(text=text), retain=True)
-
-
-def events(outbox: Outbox) -> list[Record]:
-    assert outbox.flush(10)
-    records: list[Record] = []
-    while more := outbox.events(records[-1] if records else None, limit=7):
-        records += more
-    return records
-
-
-def texts(records: list[Record]) -> list[str]:
-    return [json.loads(record.payload)["text"] for record in records]
+__all__ = ["outbox", "path"]  # fixtures
 
 
 def test_what_is_put_comes_out_in_order_with_its_identity(outbox: Outbox) -> None:
@@ -310,123 +253,3 @@ def test_dead_letters_are_bounded(path: Path) -> None:
     reader.close()
     assert numbers == [16, 17, 18, 19, 20]
     outbox.close()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda path: path.write_bytes(b"not a database, " * 1000),
-        lambda path: path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * 40_000),
-        lambda path: path.write_bytes(path.read_bytes()[:5000]),
-        lambda path: sqlite3.connect(path).execute("PRAGMA user_version = 999").connection.close(),
-        lambda path: sqlite3.connect(path).execute("DROP TABLE meta").connection.close(),
-    ],
-    ids=["garbage", "overwritten", "truncated", "from the future", "a table is gone"],
-)
-@pytest.mark.parametrize("ended", ["well", "by a crash"])
-def test_a_damaged_file_is_set_aside_and_a_fresh_one_begun(
-    path: Path, damage: Callable[[Path], object], ended: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    outbox = Outbox.open(path, CONFIG)
-    for number in range(50):
-        outbox.put(happened(f"{number}" * 20))
-    epoch = outbox.epoch
-    outbox.close()
-    if ended == "by a crash":
-        with sqlite3.connect(path) as connection:
-            connection.execute("UPDATE meta SET value = '0' WHERE name = 'clean'")
-        connection.close()
-    damage(path)
-    damaged = path.read_bytes()
-    again = Outbox.open(path, CONFIG)
-    [aside] = path.parent.glob("outbox.sqlite3.damaged-*Z")
-    assert aside.read_bytes() == damaged
-    assert aside.name in caplog.text
-    assert again.epoch != epoch
-    again.put(happened("goes on"))
-    [record] = events(again)
-    assert json.loads(record.payload)["sequence"] == 1
-    again.close()
-
-
-def test_damage_that_shows_while_running_is_set_aside_too(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    outbox = Outbox.open(path, CONFIG)
-    for number in range(500):
-        outbox.put(happened(f"{number}" * 100))
-    assert outbox.flush(10)
-    epoch = outbox.epoch
-    outbox.close()
-    content = path.read_bytes()
-    path.write_bytes(content[: 4096 * 20] + b"\xa5" * (len(content) - 4096 * 20))
-    again = Outbox.open(path, CONFIG)  # it ended well, so that it is not checked now
-    assert again.epoch == epoch
-
-    def noticed() -> bool:
-        again.events(None, limit=1000)
-        again.flush(10)
-        return again.epoch != epoch
-
-    eventually(noticed, 5)
-    assert list(path.parent.glob("outbox.sqlite3.damaged-*Z"))
-    again.put(happened("goes on"))
-    assert "goes on" in texts(events(again))
-    assert again.stats().failure is None
-    again.close()
-
-
-def test_settlements_of_a_lost_store_mean_nothing_to_the_next(path: Path) -> None:
-    outbox = Outbox.open(path, CONFIG)
-    outbox.put(happened("old"))
-    [old] = events(outbox)
-    outbox.close()
-    path.write_bytes(b"garbage " * 1000)
-    again = Outbox.open(path, CONFIG)
-    again.put(happened("new"))
-    [new] = events(again)
-    assert new.number == old.number
-    again.delivered(old)
-    again.flush(10)
-    assert texts(again.events(old, limit=10)) == ["new"]
-    again.close()
-
-
-def test_only_the_newest_damaged_files_are_kept(path: Path) -> None:
-    for number in range(5):
-        Outbox.open(path, CONFIG).close()
-        path.write_bytes(b"%d garbage " % number * 1000)
-    Outbox.open(path, CONFIG).close()
-    asides = path.parent.glob("outbox.sqlite3.damaged-*Z")
-    assert sorted(aside.read_bytes()[:1] for aside in asides) == [b"3", b"4"]
-
-
-def test_where_nothing_can_be_stored_the_message_says_why(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutboxError, match="cannot write here"):
-        Outbox.open(tmp_path / "file" / "outbox.sqlite3", CONFIG)
-    (tmp_path / "outbox.sqlite3").mkdir()
-    with pytest.raises(OutboxError, match="cannot be written") as refusal:
-        Outbox.open(tmp_path / "outbox.sqlite3", CONFIG)
-    assert refusal.value.exit_code == 74
-
-
-def test_a_second_process_is_kept_out(outbox: Outbox, path: Path) -> None:
-    script = (
-        "import sys, pathlib\nfrom edge.config import OutboxConfig\nfrom edge.outbox import Outbox\n"
-        "Outbox.open(pathlib.Path(sys.argv[1]), OutboxConfig())"
-    )
-    second = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
-    assert "another sightpost is using it" in second.stderr
-    outbox.put(happened("unharmed"))
-    assert texts(events(outbox)) == ["unharmed"]
-
-
-def test_a_closed_outbox_takes_nothing(path: Path) -> None:
-    outbox = Outbox.open(path, CONFIG)
-    outbox.put(happened("in time"))
-    outbox.close()
-    outbox.close()
-    with pytest.raises(OutboxError, match="closed"):
-        outbox.put(happened("too late"))
-    again = Outbox.open(path, CONFIG)
-    assert texts(events(again)) == ["in time"]
-    again.close()
