@@ -74,7 +74,7 @@ class DecodingProcess:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                # It ended before it had read all that we asked for. The kernel says so first, and once; what it had said
+                # It ended before it had read all that we asked for. The kernel says so first, and once; what it said
                 # itself, above all why it ended, is still to be read.
                 continue
             if not packet:
