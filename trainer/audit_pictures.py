@@ -87,8 +87,8 @@ def tiny(data: DataSet) -> Iterator[Finding]:
 
 def blank(data: DataSet) -> Iterator[Finding]:
     """Pictures without content."""
-    pixels = thumbnails(data.survey.facts).reshape(len(data.samples), -1, 3)
-    blank = np.flatnonzero(pixels.std(axis=1, dtype=np.float32).max(axis=1, initial=0) < BLANK_DEVIATION).tolist()
+    pixels = thumbnails(data.survey.facts).astype(np.float32)
+    blank = np.flatnonzero(pixels.std(axis=(1, 2)).max(axis=1) < BLANK_DEVIATION).tolist()
     if blank:
         yield about(
             data, "warning", "blank", [[index] for index in blank],

@@ -49,8 +49,8 @@ def unit_rows(thumbnails: npt.NDArray[np.uint8]) -> Rows:
 
     Each colour has its mean taken away, so the light drops out. All pictures without content become the same row.
     """
-    pixels = thumbnails.reshape(len(thumbnails), -1, 3).astype(np.float32)
-    rows = (pixels - pixels.mean(axis=1, keepdims=True)).reshape(len(pixels), -1)
+    pixels = thumbnails.reshape(len(thumbnails), THUMBNAIL_PX**2, 3).astype(np.float32)
+    rows = (pixels - pixels.mean(axis=1, keepdims=True)).reshape(len(pixels), 3 * THUMBNAIL_PX**2)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     blank = norms[:, 0] < _BLANK_CONTRAST
     rows /= np.maximum(norms, _BLANK_CONTRAST)
