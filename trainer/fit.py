@@ -13,11 +13,13 @@ import numpy as np
 
 from edge.model_card import InputSpec, ModelCard
 from trainer.calibrate import best_temperature
-from trainer.data import DataSet, Split, balanced, list_classes, scan, split, summary_of_rejected
+from trainer.data import DataSet, balanced, scan, summary_of_rejected
 from trainer.errors import DataError
 from trainer.features import extract, stack, views
 from trainer.proof import FitResult, HeldOut, prove_and_write
 from trainer.quantize import to_float_tflite, to_int8_tflite
+from trainer.sources import list_pictures
+from trainer.split import Split, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +74,7 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
     return prove_and_write(
         out,
         card,
-        HeldOut(data, parts.held_out),
+        HeldOut(data, parts.test),
         float_tflite=float_tflite,
         int8_tflite=int8_tflite,
         recipe=recipe.quantize,
@@ -81,11 +83,11 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
 
 
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split]:
-    with steps.step("look at the pictures", len(list_classes(root)[1])) as step:
+    with steps.step("look at the pictures", len(list_pictures(root).entries)) as step:
         data = scan(root, on_file=step.advance)
-        parts = split(data, holdout=recipe.holdout, rng=rng)
+        parts = split(data, recipe.split, rng)
         counts = ", ".join(f"{label} {count}" for label, count in data.counts().items())
-        step.outcome = f"{counts}; {len(parts.held_out)} held out"
+        step.outcome = f"{counts}; {len(parts.test)} held out"
     for line in summary_of_rejected(data):
         steps.note(line)
     return data, parts
@@ -117,8 +119,8 @@ def _train(
             cached = extract(network.extractor, training_views, on_picture=step.advance)
         with steps.step("train the head", recipe.head.epochs) as step:
             train_head(network.head, cached, recipe.head, on_epoch=_recorder(losses, step))
-    with steps.step("calibrate", len(parts.held_out)) as step:
-        held_out = extract(network.extractor, views(data, parts.held_out, spec, None, rng), on_picture=step.advance)
+    with steps.step("calibrate", len(parts.validation)) as step:
+        held_out = extract(network.extractor, views(data, parts.validation, spec, None, rng), on_picture=step.advance)
         logits = np.asarray(network.head.predict_on_batch(held_out.inputs), dtype=np.float32)
         temperature = best_temperature(logits, held_out.labels)
         step.outcome = f"temperature {temperature:.2f}"
@@ -142,7 +144,7 @@ def _provenance(data: DataSet, parts: Split, recipe: Recipe) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "pictures": data.counts(),
             "trained_on": len(parts.train),
-            "held_out": len(parts.held_out),
+            "held_out": len(parts.test),
             "left_out": len(data.rejected),
         },
         "versions": {name: installed[name] for name in _PACKAGES if name in installed},

@@ -19,6 +19,13 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table of the recipe: unknown keys are refused."""
 
 
+class SplitRecipe(_Table, frozen=True, kw_only=True):
+    """``[split]``: which fractions tune and judge the model, where the owner made no such parts."""
+
+    validation: Annotated[float, msgspec.Meta(ge=0, le=0.45)] = 0.15
+    test: Annotated[float, msgspec.Meta(ge=0, le=0.45)] = 0.15
+
+
 class BackboneRecipe(_Table, frozen=True, kw_only=True):
     """``[backbone]``: a model of ``keras.applications`` without its top.
 
@@ -74,7 +81,7 @@ class Recipe(_Table, frozen=True, kw_only=True):
     """The whole recipe; every key has a default that suits a fixed camera."""
 
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
-    holdout: Annotated[float, msgspec.Meta(gt=0, lt=0.9)] = 0.2
+    split: SplitRecipe = SplitRecipe()
     backbone: BackboneRecipe = BackboneRecipe()
     input: InputRecipe = InputRecipe()
     augment: AugmentRecipe = AugmentRecipe()

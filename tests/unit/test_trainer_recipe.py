@@ -30,7 +30,7 @@ def test_the_demonstrations_recipe_loads() -> None:
         ("[backbon]", "backbon: unknown key; did you mean 'backbone'?"),
         ("[backbone]\nsize = 3", "backbone.size: unknown key; did you mean 'size_px'?"),
         ("[head]\nepochs = 'many'", "head.epochs: expected `int`, got `str`"),
-        ("holdout = 2", "holdout: expected `float` < 0.9"),
+        ("[split]\ntest = 2", "split.test: expected `float` <= 0.45"),
         ("seed =", "not valid TOML"),
     ],
 )
