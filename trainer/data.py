@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge.errors import PictureError
 from edge.preprocess import PICTURE_SUFFIXES, read_picture
 from trainer.errors import DataError
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import numpy as np
+    import numpy.typing as npt
 
     from edge.frame import Image
 
@@ -25,10 +27,15 @@ _LISTED = 5  # as many file names as a person reads in one message
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One picture file and the index of its class."""
+    """One picture file and the indices of its classes."""
 
     path: Path
-    label: int
+    labels: tuple[int, ...]
+
+    @property
+    def label(self) -> int:
+        """The first of its classes, where it has one only."""
+        return self.labels[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +59,12 @@ class DataSet:
         """Pictures per class."""
         return {label: sum(s.label == index for s in self.samples) for index, label in enumerate(self.labels)}
 
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Which samples are learnt from, and which are held out to judge by; indices into ``DataSet.samples``."""
-
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
+    def targets(self, indices: Sequence[int]) -> npt.NDArray[np.float32]:
+        """``(n, classes) float32``: a one for each label of a picture."""
+        rows = np.zeros((len(indices), len(self.labels)), np.float32)
+        for row, index in zip(rows, indices, strict=True):
+            row[list(self.samples[index].labels)] = 1
+        return rows
 
 
 def scan(root: Path, *, on_file: Callable[[], None] = lambda: None) -> DataSet:
@@ -83,7 +89,7 @@ def scan(root: Path, *, on_file: Callable[[], None] = lambda: None) -> DataSet:
             continue
         digest.update(str(path.relative_to(root)).encode("utf-8", "surrogateescape") + b"\0")
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-        samples.append(Sample(path, label))
+        samples.append(Sample(path, (label,)))
     data = DataSet(root, labels, tuple(samples), tuple(rejected), digest.hexdigest())
     _check_counts(data)
     return data
@@ -132,19 +138,6 @@ def _check_counts(data: DataSet) -> None:
                 f"{folder}: the class {label!r} has {count} readable pictures; "
                 f"at least {MIN_PICTURES_PER_CLASS} are needed and 30 or more are advised"
             )
-
-
-def split(data: DataSet, *, holdout: float, rng: np.random.Generator) -> Split:
-    """Hold out a fraction of each class, at least one picture of it and never more than half."""
-    train: list[int] = []
-    held_out: list[int] = []
-    for label in range(len(data.labels)):
-        members = [index for index, sample in enumerate(data.samples) if sample.label == label]
-        order = rng.permutation(len(members))
-        count = min(max(1, round(len(members) * holdout)), len(members) // 2)
-        held_out += [members[index] for index in order[:count]]
-        train += [members[index] for index in order[count:]]
-    return Split(tuple(sorted(train)), tuple(sorted(held_out)))
 
 
 def balanced(indices: Sequence[int], data: DataSet, count: int, rng: np.random.Generator) -> list[int]:
