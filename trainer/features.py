@@ -1,81 +1,132 @@
-"""The frozen backbone runs once over each picture and its changed copies; everything after works on what it said."""
+"""The frozen backbone runs once over each picture and its changed copies; everything after works on what it said.
+
+Features stream into a file in the work directory, so that memory stays bounded, an interrupted run goes on where it
+was, and whoever asks for the same ones again finds them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
-from edge.preprocess import prepare
-from trainer.augment import augmented
-from trainer.data import DataSet, pictures
+from trainer.backbones import resolve_weights
+from trainer.durable import replace_file
+from trainer.views import Pictures, batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import keras
     import numpy.typing as npt
 
     from edge.frame import Image
-    from edge.model_card import InputSpec
-    from trainer.recipe import AugmentRecipe
+    from trainer.data import DataSet
+    from trainer.network import Network
+    from trainer.recipe import AugmentRecipe, Recipe
+    from trainer.split import Split
 
 BATCH = 32
+_SAVE_EVERY = 16  # batches between two notes of how far it is
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Arrays that belong together, one row per view: ``inputs`` are features or pictures, ``labels`` class indices."""
+    """Rows that belong together: ``inputs`` are features, ``(n, f) float32``, ``targets`` ``(n, classes)``."""
 
-    inputs: npt.NDArray[np.generic]
-    labels: npt.NDArray[np.int64]
+    inputs: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
 
 
-def views(
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Cached features of the training views and of the validation pictures as they are."""
+
+    training: Labelled
+    validation: Labelled
+
+
+def cached_features(
+    network: Network,
     data: DataSet,
-    indices: Sequence[int],
-    spec: InputSpec,
-    augment: AugmentRecipe | None,
-    rng: np.random.Generator,
-) -> Iterator[tuple[Image, int]]:
-    """Each picture as the device would prepare it, then its changed copies: ``(H, W, 3) uint8`` and its class."""
-    for index, image in zip(indices, pictures(data, indices), strict=True):
-        label = data.samples[index].label
-        yield prepare(image, spec), label
-        for _ in range(augment.views if augment else 0):
-            yield augmented(image, spec, augment, rng), label  # type: ignore[arg-type]  # there are views only with one
+    parts: Split,
+    pictures: Pictures,
+    recipe: Recipe,
+    augment: AugmentRecipe,
+    *,
+    folder: Path,
+    on_picture: Callable[[], None] = lambda: None,
+) -> Features:
+    """Run the frozen extractor over the validation pictures, the training pictures and ``augment.views`` copies each.
+
+    Those of the validation come first. ``augment`` must be settled (see ``trainer.augment.Framing``); the cache lies in
+    ``folder``, which is made if need be.
+    """
+    rows = [(index, 0) for index in parts.validation]
+    rows += [(index, view) for index in parts.train for view in range(1 + augment.views)]
+
+    def make(row: tuple[int, int]) -> Image:
+        index, view = row
+        return pictures.view(index, pictures.spec, augment, (recipe.seed, 0, view)) if view else pictures.plain(index)
+
+    def run(start: int) -> Iterator[npt.NDArray[np.float32]]:
+        for batch in batches(make, rows[start:], BATCH):
+            yield network.embed(batch)
+            for _ in batch:
+                on_picture()
+
+    key = _key(data, rows, recipe, augment)
+    width = int(network.extractor.output.shape[-1])
+    features = stream_to_file(folder, key, (len(rows), width), run)
+    targets = data.targets([index for index, _ in rows])
+    held = len(parts.validation)
+    return Features(Labelled(features[held:], targets[held:]), Labelled(np.asarray(features[:held]), targets[:held]))
 
 
-def extract(
-    extractor: keras.Model, prepared: Iterator[tuple[Image, int]], *, on_picture: Callable[[], None]
-) -> Labelled:
-    """Run the extractor over prepared pictures, in batches: ``(n, features) float32`` and ``(n,)`` labels."""
-    rows: list[npt.NDArray[np.float32]] = []
-    labels: list[int] = []
-    batch: list[Image] = []
-    for picture, label in prepared:
-        batch.append(picture)
-        labels.append(label)
-        on_picture()
-        if len(batch) == BATCH:
-            rows.append(_run(extractor, batch))
-            batch = []
-    if batch:
-        rows.append(_run(extractor, batch))
-    return Labelled(np.concatenate(rows), np.array(labels, dtype=np.int64))
+def stream_to_file(
+    folder: Path,
+    key: str,
+    shape: tuple[int, int],
+    run: Callable[[int], Iterator[npt.NDArray[np.float32]]],
+) -> npt.NDArray[np.float32]:
+    """An array that lies in ``features-KEY.npy``, made row by row if it is not there yet; read-only, mapped.
+
+    ``run`` gives the rows from the given one on, in batches.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished, growing, note = (folder / f"features-{key}.{end}" for end in ("npy", "part", "rows"))
+    if not finished.exists():
+        done = int(note.read_text()) if growing.exists() and note.exists() else 0
+        rows = np.lib.format.open_memmap(growing, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
+        for number, batch in enumerate(run(done)):
+            rows[done : done + len(batch)] = batch
+            done += len(batch)
+            if number % _SAVE_EVERY == 0:
+                rows.flush()
+                replace_file(note, str(done).encode())
+        rows.flush()
+        growing.replace(finished)
+        note.unlink(missing_ok=True)
+    return np.asarray(np.lib.format.open_memmap(finished, mode="r"), dtype=np.float32)
 
 
-def _run(extractor: keras.Model, batch: list[Image]) -> npt.NDArray[np.float32]:
-    return np.asarray(extractor.predict_on_batch(np.stack(batch).astype(np.float32)), dtype=np.float32)
-
-
-def stack(prepared: Iterator[tuple[Image, int]], *, on_picture: Callable[[], None]) -> Labelled:
-    """Prepared pictures as one array ``(n, H, W, 3) uint8``, for training without a frozen backbone."""
-    rows: list[Image] = []
-    labels: list[int] = []
-    for picture, label in prepared:
-        rows.append(picture)
-        labels.append(label)
-        on_picture()
-    return Labelled(np.stack(rows), np.array(labels, dtype=np.int64))
+def _key(data: DataSet, rows: Sequence[tuple[int, int]], recipe: Recipe, augment: AugmentRecipe) -> str:
+    """Of everything that the features depend on, and nothing else: a search over heads shares one cache."""
+    weights = resolve_weights(recipe.backbone)
+    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights and Path(weights).is_file() else weights
+    everything = {
+        "data": data.fingerprint,
+        "rows": rows,
+        "seed": recipe.seed,
+        "backbone": msgspec.to_builtins(recipe.backbone) | {"weights": digest},
+        "input": msgspec.to_builtins(recipe.input),
+        "augment": msgspec.to_builtins(augment),
+        "pooling": type(recipe.pooling).__name__,
+        "threads": os.cpu_count(),  # another number of threads gives other last bits
+    }
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]

@@ -5,35 +5,47 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
-from pathlib import Path
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from edge.model_card import InputSpec, ModelCard
+from edge.preprocess import prepare
 from trainer.calibrate import best_temperature
-from trainer.data import DataSet, balanced, scan, summary_of_rejected
+from trainer.data import DataSet, balanced, pictures, scan, summary_of_rejected
 from trainer.errors import DataError
-from trainer.features import extract, stack, views
 from trainer.proof import FitResult, HeldOut, prove_and_write
 from trainer.quantize import to_float_tflite, to_int8_tflite
 from trainer.sources import list_pictures
 from trainer.split import Split, split
+from trainer.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    import keras
-
-    from trainer.progress import Step, Steps
+    from trainer.checkpoint import EpochRecord
+    from trainer.progress import Steps
     from trainer.recipe import Recipe
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert", "numpy", "sightpost")
 
 
-def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> FitResult:
+def fit(
+    root: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    name: str,
+    steps: Steps,
+    on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
+) -> FitResult:
     """Train, calibrate, quantize, prove and write a model.
+
+    An interrupted ``fit`` leaves its cached features and its last epoch in a folder beside ``out``; the same command
+    goes on from there, and removes it when the file is written.
 
     Args:
         root: a folder with one sub-folder of pictures per class.
@@ -41,6 +53,7 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
         recipe: how.
         name: the model's name, in its card and in every message that a device publishes.
         steps: shows progress.
+        on_epoch: called with each record of the training's history.
 
     Raises:
         DataError: the pictures cannot be trained on.
@@ -51,27 +64,31 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
     """
     if not out.absolute().parent.is_dir():
         raise DataError(f"{out}: its folder does not exist; make it first")
+    workdir = out.with_name(out.name + ".work")
     rng = np.random.default_rng(recipe.seed)
     data, parts = _look(root, recipe, rng, steps)
     side = recipe.backbone.size_px
     resize, kernel = recipe.input.resize, recipe.input.kernel
     spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
-    model, temperature = _train(data, parts, spec, recipe, rng, steps)
+    trained = train(data, parts, spec, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
+    with steps.step("calibrate") as step:
+        temperature = best_temperature(trained.validation.logits, trained.validation.targets.argmax(axis=1))
+        step.outcome = f"temperature {temperature:.2f}"
     with steps.step("quantize") as step:
-        float_tflite = to_float_tflite(model)
+        float_tflite = to_float_tflite(trained.model(temperature))
         chosen = balanced(parts.train, data, recipe.quantize.calibration_pictures, rng)
-        int8_tflite = to_int8_tflite(float_tflite, [picture for picture, _ in views(data, chosen, spec, None, rng)])
+        int8_tflite = to_int8_tflite(float_tflite, [prepare(picture, spec) for picture in pictures(data, chosen)])
         step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float → {len(int8_tflite) / 1e6:.1f} MB int8"
     card = ModelCard(
         name=name,
         version=hashlib.sha256(int8_tflite).hexdigest()[:12],
-        kind="classify",
+        kind=recipe.kind,
         input=spec,
         labels=data.labels,
         temperature=round(temperature, 4),
         provenance=_provenance(data, parts, recipe),
     )
-    return prove_and_write(
+    result = prove_and_write(
         out,
         card,
         HeldOut(data, parts.test),
@@ -80,6 +97,8 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
         recipe=recipe.quantize,
         steps=steps,
     )
+    shutil.rmtree(workdir, ignore_errors=True)
+    return result
 
 
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split]:
@@ -87,53 +106,10 @@ def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) ->
         data = scan(root, on_file=step.advance)
         parts = split(data, recipe.split, rng)
         counts = ", ".join(f"{label} {count}" for label, count in data.counts().items())
-        step.outcome = f"{counts}; {len(parts.test)} held out"
+        step.outcome = f"{counts}; {len(parts.validation)} to validate, {len(parts.test)} to test"
     for line in summary_of_rejected(data):
         steps.note(line)
     return data, parts
-
-
-def _train(
-    data: DataSet, parts: Split, spec: InputSpec, recipe: Recipe, rng: np.random.Generator, steps: Steps
-) -> tuple[keras.Model, float]:
-    """Train what the recipe says: the finished float model, and the temperature folded into it."""
-    import keras
-
-    from trainer.network import assemble, build_network, train_from_scratch, train_head
-
-    keras.utils.set_random_seed(recipe.seed)
-    with steps.step("build the backbone") as step:
-        network = build_network(recipe, len(data.labels))
-        weights = Path(recipe.backbone.weights).name
-        step.outcome = f"{recipe.backbone.name}, {recipe.backbone.size_px} px, weights: {weights}"
-    count = len(parts.train) * (1 + recipe.augment.views)
-    losses: list[float] = []
-    if recipe.backbone.weights == "none":
-        with steps.step("prepare views", count) as step:
-            prepared = stack(views(data, parts.train, spec, recipe.augment, rng), on_picture=step.advance)
-        with steps.step("train from scratch", recipe.head.epochs) as step:
-            train_from_scratch(network, prepared, recipe.head, on_epoch=_recorder(losses, step))
-    else:
-        with steps.step("features", count) as step:
-            training_views = views(data, parts.train, spec, recipe.augment, rng)
-            cached = extract(network.extractor, training_views, on_picture=step.advance)
-        with steps.step("train the head", recipe.head.epochs) as step:
-            train_head(network.head, cached, recipe.head, on_epoch=_recorder(losses, step))
-    with steps.step("calibrate", len(parts.validation)) as step:
-        held_out = extract(network.extractor, views(data, parts.validation, spec, None, rng), on_picture=step.advance)
-        logits = np.asarray(network.head.predict_on_batch(held_out.inputs), dtype=np.float32)
-        temperature = best_temperature(logits, held_out.labels)
-        step.outcome = f"temperature {temperature:.2f}"
-    return assemble(network, temperature), temperature
-
-
-def _recorder(losses: list[float], step: Step) -> Callable[[float], None]:
-    def record(loss: float) -> None:
-        losses.append(loss)
-        step.outcome = f"loss {losses[0]:.3f} → {losses[-1]:.3f}"
-        step.advance()
-
-    return record
 
 
 def _provenance(data: DataSet, parts: Split, recipe: Recipe) -> dict[str, Any]:
@@ -144,6 +120,7 @@ def _provenance(data: DataSet, parts: Split, recipe: Recipe) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "pictures": data.counts(),
             "trained_on": len(parts.train),
+            "validated_on": len(parts.validation),
             "held_out": len(parts.test),
             "left_out": len(data.rejected),
         },

@@ -1,145 +1,117 @@
-"""The Keras graph of a model: raw pixels, scaling, backbone, pooling, head; and its training."""
+"""The Keras graph of a model: raw pixels, scaling, backbone, pooling, head."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.backbones import build_backbone, kind_of
+from trainer.heads import apply_calibrated, build_head, pool
 from trainer.scaling import scale_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import keras
+    import numpy.typing as npt
 
-    from trainer.features import Labelled
-    from trainer.recipe import HeadRecipe, Recipe
+    from edge.model_card import Kind
+    from trainer.recipe import Recipe
 
-FROM_SCRATCH_MOMENTUM = 0.9
-"""Batch-norm statistics must follow within the few hundred steps of a small data set; Keras' 0.999 is for ImageNet."""
+_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The two halves of a model.
+    """The two halves of a model, and the backbone inside the first.
 
     Attributes:
+        backbone: scaled pixels to a map of features.
         extractor: ``(n, size, size, 3) float32 RGB 0…255`` to ``(n, features) float32``.
-        head: features to logits, ``(n, classes) float32``.
+        head: features to logits, ``(n, outputs) float32``; ``None`` for an ``embed`` model.
     """
 
+    kind: Kind
+    backbone: keras.Model
     extractor: keras.Model
-    head: keras.Model
+    head: keras.Model | None
+
+    def embed(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Features of prepared pictures: ``(n, H, W, 3) uint8 RGB`` to ``(n, features) float32``."""
+        return np.asarray(self.extractor.predict_on_batch(pictures.astype(np.float32)), dtype=np.float32)
+
+    def logits(self, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """``(n, features)`` to ``(n, outputs) float32``; no outputs for an ``embed`` model."""
+        if self.head is None or not len(embeddings):
+            return np.zeros((len(embeddings), 0), np.float32)
+        return np.asarray(self.head.predict(embeddings, batch_size=_BATCH * 8, verbose=0), dtype=np.float32)
+
+
+def outputs_of(kind: Kind, classes: int) -> int:
+    """How many values the answer has: a binary one says yes or no by a single one."""
+    return {"binary": 1, "embed": 0}.get(kind, classes)
 
 
 def build_network(recipe: Recipe, classes: int) -> Network:
-    """Build both halves, the backbone with its weights.
+    """Build both halves, the backbone with its weights and frozen.
 
     Raises:
         ConfigError: unknown backbone.
         WeightsError: the weights are missing or do not fit.
     """
     import keras
-    from keras import layers
 
-    size_px = recipe.backbone.size_px
     backbone = build_backbone(recipe.backbone)
+    size_px = recipe.backbone.size_px
     pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
     features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode), training=None)
-    pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
-    extractor = keras.Model(pixels, pooled, name="extractor")
-    vector = keras.Input((pooled.shape[-1],), dtype="float32", name="features")
-    dropped = layers.Dropout(recipe.head.dropout, seed=recipe.seed)(vector)
-    head = keras.Model(vector, layers.Dense(classes, name="logits")(dropped), name="head")
-    return Network(extractor, head)
+    pooled = pool(recipe.pooling, features)
+    head = None
+    if recipe.kind != "embed":
+        outputs = outputs_of(recipe.kind, classes)
+        head = build_head(recipe.head.blocks, width=pooled.shape[-1], outputs=outputs, seed=recipe.seed)
+    return Network(recipe.kind, backbone, keras.Model(pixels, pooled, name="extractor"), head)
+
+
+def joined(
+    network: Network, recipe: Recipe, size_px: int, *, dtype: str | None = None
+) -> tuple[keras.Model, keras.Model]:
+    """Backbone and head as one model to train, raw pixels to logits; and the backbone inside it.
+
+    The backbone is the network's own, or a copy of it where pictures of another size or half precision call for one.
+    """
+    import keras
+
+    assert network.head is not None  # noqa: S101  an embed model has nothing to train
+    backbone = network.backbone
+    if size_px != recipe.backbone.size_px or dtype:
+
+        def in_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
+            config = layer.get_config()
+            return type(layer).from_config(config | {"dtype": dtype} if dtype else config)
+
+        backbone = keras.models.clone_model(
+            network.backbone, input_tensors=keras.Input((size_px, size_px, 3)), clone_function=in_precision
+        )
+        backbone.set_weights(network.backbone.get_weights())
+    pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
+    features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode))
+    return keras.Model(pixels, network.head(pool(recipe.pooling, features)), name="joined"), backbone
 
 
 def assemble(network: Network, temperature: float) -> keras.Model:
-    """One model with named outputs ``scores`` (calibrated softmax) and ``embedding``.
+    """One model with named outputs ``scores`` (calibrated) and ``embedding``; an ``embed`` model has the latter alone.
 
     The temperature is folded into the last layer's weights, so that any TFLite program gets calibrated scores.
     """
     import keras
     from keras import layers
 
-    logits_layer = network.head.get_layer("logits")
-    kernel, bias = logits_layer.get_weights()
-    scaled = layers.Dense(bias.shape[0], name="calibrated_logits")
     embedding = network.extractor.output
-    scores = layers.Softmax(name="scores")(scaled(embedding))
-    scaled.set_weights([kernel / temperature, bias / temperature])
-    return keras.Model(network.extractor.input, {"scores": scores, "embedding": embedding}, name="sightpost")
-
-
-def train_head(
-    head: keras.Model,
-    features: Labelled,
-    recipe: HeadRecipe,
-    *,
-    on_epoch: Callable[[float], None],
-) -> None:
-    """Train the head alone, on cached features.
-
-    Args:
-        head: from ``build_network``.
-        features: inputs ``(n, features) float32``.
-        recipe: epochs, rate, batch.
-        on_epoch: called with each epoch's loss.
-    """
-    _fit(head, features, recipe, on_epoch)
-
-
-def train_from_scratch(
-    network: Network,
-    pictures: Labelled,
-    recipe: HeadRecipe,
-    *,
-    on_epoch: Callable[[float], None],
-) -> None:
-    """Train backbone and head together: without pretrained weights a frozen backbone would know nothing.
-
-    Args:
-        network: from ``build_network``.
-        pictures: inputs ``(n, size, size, 3) uint8 RGB``.
-        recipe: epochs, rate, batch.
-        on_epoch: called with each epoch's loss.
-    """
-    import keras
-
-    backbone = next(layer for layer in network.extractor.layers if isinstance(layer, keras.Model))
-    backbone.trainable = True
-    for layer in backbone.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = FROM_SCRATCH_MOMENTUM
-    joined = keras.Model(network.extractor.input, network.head(network.extractor.output))
-    _fit(joined, pictures, recipe, on_epoch)
-    backbone.trainable = False
-
-
-def _fit(model: keras.Model, data: Labelled, recipe: HeadRecipe, on_epoch: Callable[[float], None]) -> None:
-    import keras
-
-    classes = model.output_shape[-1]
-    # Rare classes weigh more, or a model of 700 red and 35 yellow lights would never say yellow.
-    counts = np.bincount(data.labels, minlength=classes)
-    weights = {index: len(data.labels) / (classes * int(count)) for index, count in enumerate(counts)}
-    steps = recipe.epochs * int(np.ceil(len(data.labels) / recipe.batch_size))
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps), weight_decay=recipe.weight_decay
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    reporter = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: on_epoch(float(logs["loss"])))
-    model.fit(
-        data.inputs,
-        data.labels,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        class_weight=weights,
-        callbacks=[reporter],
-        verbose=0,
-    )
+    outputs: dict[str, Any] = {"embedding": embedding}
+    if network.head is not None:
+        answer: Any = layers.Softmax if network.kind == "classify" else layers.Activation
+        options = {} if network.kind == "classify" else {"activation": "sigmoid"}
+        calibrated = apply_calibrated(network.head, embedding, temperature)
+        outputs = {"scores": answer(name="scores", **options)(calibrated), **outputs}
+    return keras.Model(network.extractor.input, outputs, name="sightpost")

@@ -6,27 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from edge.model_card import Kind
 from edge.strict import convert, read_toml
+from trainer.head_recipe import FirstBlock, HeadRecipe, Table, default_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Part = Annotated[float, msgspec.Meta(ge=0, le=0.45)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=10)]
+Decay = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the recipe: unknown keys are refused."""
+class SplitRecipe(Table, frozen=True, kw_only=True):
+    """``[split]``: the fractions of the pictures that decide during training, and that judge once at its end."""
+
+    validation: Part = 0.1
+    test: Part = 0.1
 
 
-class SplitRecipe(_Table, frozen=True, kw_only=True):
-    """``[split]``: which fractions tune and judge the model, where the owner made no such parts."""
-
-    validation: Annotated[float, msgspec.Meta(ge=0, le=0.45)] = 0.15
-    test: Annotated[float, msgspec.Meta(ge=0, le=0.45)] = 0.15
-
-
-class BackboneRecipe(_Table, frozen=True, kw_only=True):
+class BackboneRecipe(Table, frozen=True, kw_only=True):
     """``[backbone]``: a model of ``keras.applications`` without its top.
 
     ``weights`` is ``imagenet``, ``none``, or a file or folder of weights.
@@ -38,55 +39,126 @@ class BackboneRecipe(_Table, frozen=True, kw_only=True):
     weights: str = "imagenet"
 
 
-class InputRecipe(_Table, frozen=True, kw_only=True):
+class InputRecipe(Table, frozen=True, kw_only=True):
     """``[input]``: how a picture is brought to the backbone's size."""
 
     resize: Literal["stretch", "crop", "letterbox"] = "stretch"
     kernel: Literal["halving", "area", "linear"] = "halving"
 
 
-class AugmentRecipe(_Table, frozen=True, kw_only=True):
-    """``[augment]``: changed copies of each training picture, as a fixed camera would see them.
+class AugmentRecipe(Table, frozen=True, kw_only=True):
+    """``[augment]``: changed copies of each training picture.
 
-    ``light`` and ``color`` are the largest relative changes, ``shift`` the largest crop at an edge as a fraction of the
-    size, ``noise`` the standard deviation in grey levels.
+    ``framing`` says how the pictures came about: ``fixed`` is one camera that never moves, whose pictures are only
+    nudged; ``free`` are photographs of things, which may also be mirrored and cropped; ``auto`` looks at the pictures.
+    ``flip`` (mirror left and right) and ``crop`` (the smallest part of the area that is kept) go before it.
+
+    ``views`` is the number of copies whose features are cached; fine-tuning makes new ones in every epoch. ``light``
+    and ``color`` are the largest relative changes, ``shift`` the largest crop at an edge as a fraction of the size,
+    ``noise`` the standard deviation in grey levels and ``blur`` that of a Gaussian in pixels, both at most.
     """
 
-    views: Annotated[int, msgspec.Meta(ge=0, le=64)] = 3
+    framing: Literal["auto", "fixed", "free"] = "auto"
+    views: Annotated[int, msgspec.Meta(ge=0, le=64)] = 1
     light: Fraction = 0.25
     color: Fraction = 0.06
     shift: Annotated[float, msgspec.Meta(ge=0, le=0.4)] = 0.06
     noise: Annotated[float, msgspec.Meta(ge=0, le=50)] = 4.0
-    flip: bool = False
+    blur: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.7
+    flip: bool | None = None
+    crop: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
 
 
-class HeadRecipe(_Table, frozen=True, kw_only=True):
-    """``[head]``: what is trained on top of the frozen backbone."""
+class TrainRecipe(Table, frozen=True, kw_only=True):
+    """``[train]``: the head, on cached features; and what holds for all of the training.
 
-    dropout: Fraction = 0.2
-    epochs: Count = 60
-    batch_size: Count = 64
-    learning_rate: Annotated[float, msgspec.Meta(gt=0, le=1)] = 2e-3
-    weight_decay: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1e-3
+    ``effort`` ``quick`` trains the head alone; ``full`` goes on to fine-tune the backbone and keeps that if the
+    validation pictures say that it is better. ``balance`` makes rare classes count: by ``weights`` in the loss, by
+    ``sampling`` them more often, or not. ``patience`` is the number of epochs without an improvement that ends it, 0
+    for never. ``mixed_precision`` takes effect on a GPU alone.
+    """
+
+    effort: Literal["quick", "full"] = "full"
+    epochs: Count = 40
+    batch_size: Count = 128
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Rate = 2e-3
+    weight_decay: Decay = 1.0
+    schedule: Literal["cosine", "constant"] = "cosine"
+    label_smoothing: Fraction = 0.0
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 0
+    mixed_precision: bool = True
 
 
-class QuantizeRecipe(_Table, frozen=True, kw_only=True):
+class FinetuneRecipe(Table, frozen=True, kw_only=True):
+    """``[finetune]``: the last ``blocks`` blocks of the backbone, or ``all``, train on with the head; 0 for none.
+
+    Batch normalization keeps its statistics. The rate rises during the first ``warmup`` of the steps and falls by a
+    cosine. ``averaging`` is the decay per epoch of the moving average of the weights that is kept. ``train_size`` is
+    the side of the pictures in training as a fraction of ``backbone.size_px``: random crops show things larger than
+    they are, smaller pictures undo that (Touvron et al. 2019) and train faster. ``mixup`` blends pairs of pictures.
+    Without pretrained weights this stage trains everything from nothing, batch normalization included.
+    """
+
+    blocks: Annotated[int, msgspec.Meta(ge=0)] | Literal["all"] = "all"
+    epochs: Count = 24
+    batch_size: Count = 32
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: Rate = 1e-3
+    weight_decay: Decay = 0.01
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Fraction = 0.1
+    label_smoothing: Fraction = 0.1
+    mixup: Annotated[float, msgspec.Meta(ge=0, le=4)] = 0.0
+    averaging: Fraction = 0.6
+    train_size: Annotated[float, msgspec.Meta(gt=0.3, le=1)] = 0.86
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 10
+
+
+class QuantizeRecipe(Table, frozen=True, kw_only=True):
     """``[quantize]``: how many training pictures calibrate the ranges, and how far int8 may fall below float."""
 
     calibration_pictures: Annotated[int, msgspec.Meta(ge=8, le=5000)] = 100
     tolerance: Fraction = 0.02
 
 
-class Recipe(_Table, frozen=True, kw_only=True):
-    """The whole recipe; every key has a default that suits a fixed camera."""
+class Recipe(Table, frozen=True, kw_only=True):
+    """The whole recipe; every key has a default that suits most folders of pictures.
+
+    ``kind`` is the question: ``classify`` (one of several), ``binary`` (yes or no), ``multilabel`` (any number of
+    several) or ``embed`` (no answer but the features).
+    """
 
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
+    kind: Kind = "classify"
     split: SplitRecipe = SplitRecipe()
     backbone: BackboneRecipe = BackboneRecipe()
     input: InputRecipe = InputRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     head: HeadRecipe = HeadRecipe()
+    train: TrainRecipe = TrainRecipe()
+    finetune: FinetuneRecipe = FinetuneRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
+
+    def __post_init__(self) -> None:
+        """The blocks of the head must fit the kind."""
+        if not self.head.blocks:
+            msgspec.structs.force_setattr(self, "head", HeadRecipe(blocks=default_blocks(self.kind)))
+        self.head.check(self.kind)
+
+    @property
+    def pooling(self) -> FirstBlock:
+        """The block that makes a vector of the backbone's map."""
+        first = self.head.blocks[0]
+        assert isinstance(first, FirstBlock)  # noqa: S101  check() has seen to it; this tells the type checker
+        return first
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the backbone knows nothing yet, and is to learn all of it here."""
+        untrained = self.backbone.weights == "none"
+        return untrained and self.train.effort == "full" and self.finetune.blocks == "all" and self.kind != "embed"
 
 
 def load_recipe(path: Path) -> Recipe:

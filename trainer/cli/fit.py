@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from msgspec import to_builtins
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import UsageError
-from edge.strict import convert
+from trainer.parameters import with_parameters
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
 
@@ -42,7 +40,18 @@ def add_to(commands: Commands) -> None:
     fit.add_argument(
         "--weights", metavar="W", help="imagenet, none, or a file or folder of Keras weights (default: imagenet)"
     )
-    fit.add_argument("--epochs", type=int, help="passes over the cached features (default: 60)")
+    fit.add_argument(
+        "--effort", choices=("quick", "full"), help="quick: the head alone, on cached features (default: full)"
+    )
+    fit.add_argument("--epochs", type=int, help="of fine-tuning, or of the head with --effort quick")
+    fit.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any parameter of the recipe by its name, e.g. --set head.dropout.rate=0.5; may be repeated",
+    )
+    fit.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard, if it is installed")
     fit.add_argument("--seed", type=int, help="same seed, data and machine give the same weights (default: 1)")
     fit.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     fit.set_defaults(run=run)
@@ -61,9 +70,12 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments)
     with quiet_libraries() as terminal:
         from trainer.fit import fit
+        from trainer.tensorboard import tensorboard_log
 
+        on_epoch = tensorboard_log(arguments.tensorboard) if arguments.tensorboard else lambda _record: None
         steps = Steps(Console(file=terminal, highlight=False))
-        result = fit(arguments.data, arguments.out, recipe, name=arguments.name or arguments.out.stem, steps=steps)
+        name = arguments.name or arguments.out.stem
+        result = fit(arguments.data, arguments.out, recipe, name=name, steps=steps, on_epoch=on_epoch)
     if arguments.json:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
@@ -74,20 +86,31 @@ def run(arguments: argparse.Namespace) -> int:
 def _recipe(arguments: argparse.Namespace) -> Recipe:
     """The recipe file, where one is given, with the flags laid over it."""
     recipe = load_recipe(arguments.recipe) if arguments.recipe else Recipe()
+    effort = arguments.effort or recipe.train.effort
     flags = {
-        "name": arguments.backbone,
-        "alpha": arguments.alpha,
-        "size_px": arguments.size,
-        "weights": arguments.weights,
+        "seed": arguments.seed,
+        "train.effort": arguments.effort,
+        "backbone.name": arguments.backbone,
+        "backbone.alpha": arguments.alpha,
+        "backbone.size_px": arguments.size,
+        "backbone.weights": arguments.weights,
+        "train.epochs" if effort == "quick" else "finetune.epochs": arguments.epochs,
     }
-    backbone = replace(recipe.backbone, **{key: value for key, value in flags.items() if value is not None})
+    chosen = {name: value for name, value in flags.items() if value is not None}
     if arguments.backbone and arguments.alpha is None and not arguments.recipe:
-        backbone = replace(backbone, alpha=1.0)  # 0.35 is the default of the default backbone alone
-    head = replace(recipe.head, epochs=arguments.epochs) if arguments.epochs is not None else recipe.head
-    seed = recipe.seed if arguments.seed is None else arguments.seed
-    chosen = replace(recipe, backbone=backbone, head=head, seed=seed)
-    # Flags are checked like the file.
-    return convert(to_builtins(chosen), Recipe, path="", where="the flags")
+        chosen["backbone.alpha"] = 1.0  # 0.35 is the default of the default backbone alone
+    return with_parameters(recipe, chosen | dict(map(_setting, arguments.set)))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` with the value as TOML has it; a bare word is a string."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text}: give a name and a value, e.g. --set head.dropout.rate=0.5")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
 
 
 def _print_verdict(result: FitResult) -> None:

@@ -1,0 +1,199 @@
+"""The backbone trains on with the head, its last blocks or all of it; resumable, and ended by the validation."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from trainer.backbone_blocks import unfreeze
+from trainer.balance import order, sample_weights
+from trainer.checkpoint import Checkpoint, EpochRecord, Progress
+from trainer.mix import mix
+from trainer.network import joined
+from trainer.optimizers import build_loss, build_optimizer
+from trainer.scored import Scored, answer_targets
+from trainer.views import ahead, batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import keras
+    import numpy.typing as npt
+
+    from trainer.data import DataSet
+    from trainer.network import Network
+    from trainer.recipe import AugmentRecipe, Recipe
+    from trainer.split import Split
+    from trainer.views import Pictures
+
+_STRIDE = 32
+"""Sides that all backbones halve five times without a remainder; others would pad differently."""
+_BATCH = 32
+SCRATCH_MOMENTUM = 0.9
+"""Batch-norm statistics must follow within the few hundred steps of a small data set; Keras' 0.999 is for ImageNet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is fine-tuned on what."""
+
+    network: Network
+    data: DataSet
+    parts: Split
+    pictures: Pictures
+    recipe: Recipe
+    augment: AugmentRecipe
+
+
+def score_pictures(task: Task) -> Scored:
+    """What the network says of the validation pictures as the device prepares them."""
+    network, indices = task.network, task.parts.validation
+    rows = [network.embed(batch) for batch in batches(task.pictures.plain, indices, _BATCH)]
+    embeddings = np.concatenate(rows)
+    return Scored(network.kind, network.logits(embeddings), embeddings, task.data.targets(indices))
+
+
+def finetune(
+    task: Task,
+    checkpoint: Checkpoint,
+    *,
+    mixed_precision: bool = False,
+    on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
+) -> list[EpochRecord]:
+    """Train on, and leave the best averaged weights in the network; Ctrl-C keeps the best so far.
+
+    Args:
+        task: what is trained on what.
+        checkpoint: taken up where it was left, written after each epoch.
+        mixed_precision: compute in half precision, for GPUs.
+        on_epoch: called with each record, those from before an interruption included.
+    """
+    run = _Run(task, mixed_precision=mixed_precision)
+    progress = run.resume(checkpoint)
+    for record in progress.history:
+        on_epoch(record)
+    recipe = task.recipe.finetune
+    with contextlib.suppress(KeyboardInterrupt):
+        for epoch in range(len(progress.history), recipe.epochs):
+            if recipe.patience and epoch - 1 - progress.best_epoch >= recipe.patience:
+                break
+            record = run.epoch(epoch)
+            best = min((past.val_loss for past in progress.history), default=np.inf)
+            improved = record.val_loss <= best
+            if improved:
+                run.best = run.average
+            progress = Progress((*progress.history, record), epoch if improved else progress.best_epoch)
+            checkpoint.save(progress, run.state())
+            on_epoch(record)
+    if progress.history:
+        run.show(run.best)
+    return list(progress.history)
+
+
+class _Run:
+    """A training under way: the model that trains, its averaged weights, and the best of those."""
+
+    def __init__(self, task: Task, *, mixed_precision: bool) -> None:
+        recipe = task.recipe.finetune
+        self._task = task
+        side = task.recipe.backbone.size_px
+        smaller = round(side * recipe.train_size / _STRIDE) * _STRIDE
+        is_fixed = side % _STRIDE or task.recipe.pooling.__class__.__name__ == "Flatten"
+        size_px = side if is_fixed else smaller
+        self._spec = msgspec.structs.replace(task.pictures.spec, height_px=size_px, width_px=size_px)
+        dtype = "mixed_float16" if mixed_precision else None
+        self._model, self._backbone = joined(task.network, task.recipe, size_px, dtype=dtype)
+        scratch = task.recipe.from_scratch
+        unfreeze(self._backbone, recipe.blocks, batch_norm=scratch)
+        if scratch:
+            _hasten_batch_norm(self._backbone)
+        targets = task.data.targets(task.parts.train)
+        self._wanted = answer_targets(task.network.kind, targets)
+        self._balance = task.recipe.train.balance
+        self._weights = sample_weights(targets) if self._balance != "none" else np.ones(len(targets), np.float32)
+        self._batch_size = min(recipe.batch_size, len(targets))
+        self._steps = -(-len(targets) // self._batch_size)
+        self._model.compile(
+            optimizer=build_optimizer(
+                recipe, self._steps * recipe.epochs, warmup=recipe.warmup, scale_loss=mixed_precision
+            ),
+            loss=build_loss(task.network.kind, recipe.label_smoothing),
+        )
+        self._model.optimizer.build(self._model.trainable_variables)
+        self.average: list[npt.NDArray[np.float32]] = self._model.get_weights()
+        self.best = self.average
+
+    def epoch(self, epoch: int) -> EpochRecord:
+        """Train for one epoch, move the average, and ask the validation pictures about it."""
+        started = time.perf_counter()
+        fitted = self._model.fit(
+            self._samples(epoch), steps_per_epoch=self._steps, epochs=epoch + 1, initial_epoch=epoch, verbose=0
+        )
+        decay = min(self._task.recipe.finetune.averaging, epoch / (epoch + 2))
+        current = self._model.get_weights()
+        self.average = [old + (new - old) * (1 - decay) for old, new in zip(self.average, current, strict=True)]
+        self.show(self.average)
+        scored = score_pictures(self._task)
+        self._model.set_weights(current)
+        loss = float(fitted.history["loss"][0])
+        stage = "scratch" if self._task.recipe.from_scratch else "finetune"
+        return EpochRecord(stage, epoch + 1, loss, scored.loss, scored.accuracy, time.perf_counter() - started)
+
+    def show(self, weights: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Put weights into the network that will be exported; the head is the same in both."""
+        self._model.set_weights(weights)
+        backbone = self._task.network.backbone
+        if backbone is not self._backbone:
+            backbone.set_weights(self._backbone.get_weights())
+
+    def _samples(self, epoch: int) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """The batches of an epoch: pictures, targets, weights; a pure function of the recipe's seed and the epoch."""
+        task, seed = self._task, (self._task.recipe.seed, 2, epoch)
+        rng = np.random.default_rng(seed)
+        rows = order(self._weights, sampled=self._balance == "sampling", rng=rng, batch_size=self._batch_size)
+
+        def make(step: int) -> tuple[npt.NDArray[Any], ...]:
+            batch = rows.reshape(self._steps, -1)[step]
+            indices = [task.parts.train[row] for row in batch]
+            views = [task.pictures.view(index, self._spec, task.augment, (*seed, step)) for index in indices]
+            pictures, wanted = mix(
+                np.stack(views), self._wanted[batch], task.recipe.finetune.mixup, np.random.default_rng((*seed, step))
+            )
+            weights = self._weights[batch] if self._balance == "weights" else np.ones(len(batch), np.float32)
+            return pictures, wanted, weights
+
+        yield from ahead(make, range(self._steps))
+
+    def state(self) -> dict[str, Sequence[npt.NDArray[Any]]]:
+        """All that the next epoch depends on."""
+        optimizer = [np.asarray(variable) for variable in self._model.optimizer.variables]
+        model = [np.asarray(variable) for variable in self._model.variables]
+        return {"model": model, "optimizer": optimizer, "average": self.average, "best": self.best}
+
+    def resume(self, checkpoint: Checkpoint) -> Progress:
+        """Take up what an interrupted run has left."""
+        saved = checkpoint.load()
+        if saved is None:
+            return Progress()
+        progress, groups = saved
+        for variables, values in (
+            (self._model.variables, groups["model"]),
+            (self._model.optimizer.variables, groups["optimizer"]),
+        ):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        self.average, self.best = groups["average"], groups["best"]
+        return progress
+
+
+def _hasten_batch_norm(backbone: keras.Model) -> None:
+    import keras
+
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = SCRATCH_MOMENTUM
