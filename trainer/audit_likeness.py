@@ -136,7 +136,7 @@ def unordered(data: DataSet) -> Iterator[Finding]:
         count = sum(map(len, large))
         yield about(
             data, "warning", "unordered_frames", large,
-            f"{count} pictures look alike, as frames of a fixed camera do, but no order in time is known from names or EXIF",
+            f"{count} pictures look alike, as frames of a fixed camera do, but names and EXIF tell no order in time",
             "Name them by a running number or time: else neighbours land on both sides of the split and the accuracy "
             "looks better than it is",
         )  # fmt: skip

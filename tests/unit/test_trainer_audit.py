@@ -253,6 +253,14 @@ def test_grey_matters_most_where_it_gives_the_class_away(
     assert len(found.paths) == grey_open + grey_shut
 
 
+def test_classes_that_the_light_gives_away_are_a_warning(clean: Path) -> None:
+    for path in (clean / "open").iterdir():
+        path.write_bytes(jpeg((cv2.imread(str(path)) * 0.3).astype(np.uint8)))
+    found = finding(clean, "light")
+    assert found.severity == "warning"
+    assert "'shut' is bright and 'open' is dark" in found.message
+
+
 def test_pictures_that_exif_turns_are_counted_and_are_upright(clean: Path) -> None:
     path = clean / "open" / "turned.jpg"
     path.write_bytes(with_exif(jpeg(photograph(7)), orientation=6))
