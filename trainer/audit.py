@@ -26,6 +26,7 @@ _CHECKS = (
     audit_pictures.tiny,
     audit_pictures.blank,
     audit_pictures.grey,
+    audit_pictures.light,
     audit_pictures.shapes,
     audit_pictures.turned,
     audit_pictures.multilabel,

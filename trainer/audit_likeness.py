@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SAME_CORRELATION = 0.97
 """Between the thumbnails of two pictures that may be one: 99 % of copies that were re-encoded or dimmed reach it."""
+_PATTERNS = 3  # as many as a person reads
 
 
 def contradictions(data: DataSet) -> Iterator[Finding]:
@@ -110,23 +111,29 @@ def near_duplicates(data: DataSet) -> Iterator[Finding]:
 
 
 def recordings(data: DataSet) -> Iterator[Finding]:
-    """Frames of a camera, and how often each class was seen."""
-    for recording in data.survey.recordings:
-        stretches = Counter(class_of(data, stretch[0]) for stretch in recording.stretches)
-        times = ", ".join(f"{label} {count}" for label, count in stretches.items())
-        single = [label for label, count in stretches.items() if count == 1]
-        count, paths = len(recording.members), tuple(data.samples[i].path for i in recording.members)
-        yield Finding(
-            "info", "recording",
-            f"{count} pictures are frames of one recording ({recording.pattern}); uninterrupted stretches: {times}",
-            "They are split by blocks of time. The accuracy will be that of this light and this day: judge the model "
-            "by pictures of another day, too (sightpost-train evaluate)", paths,
+    """Frames of cameras, and how often each class was seen."""
+    found = data.survey.recordings
+    if not found:
+        return
+    stretches = [stretch for recording in found for stretch in recording.stretches]
+    times = ", ".join(f"{label} {count}" for label, count in Counter(class_of(data, s[0]) for s in stretches).items())
+    patterns = sorted({recording.pattern for recording in found})
+    named = ", ".join(patterns[:_PATTERNS]) + (", …" if len(patterns) > _PATTERNS else "")
+    yield about(
+        data, "info", "recording", [recording.members for recording in found],
+        f"{sum(map(len, stretches))} pictures are frames of {counted(found, 'recording')} ({named}); uninterrupted "
+        f"stretches: {times}",
+        "They are split by blocks of time. The accuracy will be that of this light and this day: judge the model by "
+        "pictures of another day, too (sightpost-train evaluate)",
+    )  # fmt: skip
+    sizes = Counter(sample.labels for sample in data.samples)
+    single = [stretch for stretch in stretches if len(stretch) == sizes[data.samples[stretch[0]].labels]]
+    if single:
+        yield about(
+            data, "warning", "single_stretch", single,
+            f"All pictures are from one uninterrupted stretch: {listed([class_of(data, s[0]) for s in single])}",
+            "Record the class again at another time: what is learnt and what is judged are neighbours",
         )  # fmt: skip
-        if single and len(stretches) > 1:
-            yield Finding(
-                "warning", "single_stretch", f"{listed(single)}: all frames are from one uninterrupted stretch",
-                "Record the class again at another time: what is learnt and what is judged are neighbours", paths,
-            )  # fmt: skip
 
 
 def unordered(data: DataSet) -> Iterator[Finding]:
@@ -136,7 +143,7 @@ def unordered(data: DataSet) -> Iterator[Finding]:
         count = sum(map(len, large))
         yield about(
             data, "warning", "unordered_frames", large,
-            f"{count} pictures look alike, as frames of a fixed camera do, but no order in time is known from names or EXIF",
+            f"{count} pictures look alike, as frames of a fixed camera do, but names and EXIF tell no order in time",
             "Name them by a running number or time: else neighbours land on both sides of the split and the accuracy "
             "looks better than it is",
         )  # fmt: skip

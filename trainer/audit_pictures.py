@@ -23,6 +23,9 @@ IMBALANCE_WARNING, IMBALANCE_INFO = 10.0, 3.0
 GREY_COLOURFULNESS = 2.0
 """Real grey pictures are at 0.0, the palest of 4,700 coloured ones at 2.0 and above."""
 BLANK_DEVIATION = 2.0
+LIGHT_GAP = 20.0
+"""Grey levels between the darkest tenth of one class and the brightest of another; no real set tried came near."""
+_SOME = 8  # pictures of which quantiles mean something
 _MIXED_ASPECT = 1.5  # between the 5 % narrowest and the 5 % widest
 _MIXED_SIZE = 4.0
 _GREY_SHARE_GAP = 0.5
@@ -117,6 +120,28 @@ def grey(data: DataSet) -> Iterator[Finding]:
         if uneven
         else "Fine if the device sees both, e.g. by day and by infrared at night",
     )  # fmt: skip
+
+
+def light(data: DataSet) -> Iterator[Finding]:
+    """Classes that differ in light so much that the light alone tells them apart."""
+    luminance = np.array([facts.luminance for facts in data.survey.facts])
+    targets = data.targets(range(len(luminance))).astype(bool)
+    ranges = {
+        label: np.quantile(luminance[targets[:, index]], (0.1, 0.9))
+        for index, label in enumerate(data.labels)
+        if targets[:, index].sum() >= _SOME
+    }
+    if not ranges:
+        return
+    bright = max(ranges, key=lambda label: float(ranges[label][0]))
+    dark = min(ranges, key=lambda label: float(ranges[label][1]))
+    if ranges[bright][0] - ranges[dark][1] >= LIGHT_GAP:
+        yield Finding(
+            "warning", "light",
+            f"{bright!r} is bright and {dark!r} is dark: in nine pictures of ten the mean grey is above "
+            f"{ranges[bright][0]:.0f}, and below {ranges[dark][1]:.0f}",
+            "The model may learn the light instead of the class: take pictures of both by day and by night",
+        )  # fmt: skip
 
 
 def shapes(data: DataSet) -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def class_of(data: DataSet, index: int) -> str:
     return "+".join(data.labels[label] for label in data.samples[index].labels) or "none"
 
 
-def counted(members: Sequence[Sequence[int]], noun: str) -> str:
+def counted(members: Sequence[object], noun: str) -> str:
     """``1 set``, ``2 sets``."""
     return f"{len(members)} {noun}{'' if len(members) == 1 else 's'}"
 

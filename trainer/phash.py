@@ -1,10 +1,10 @@
 """Which pictures look alike: a 64-bit perceptual hash to find candidates, a tiny colour thumbnail to confirm them.
 
 The hash is the sign pattern of the 64 lowest cosine frequencies of a 32x32 grey copy (Zauner, "Implementation and
-Benchmarking of Perceptual Image Hash Functions", 2010). Measured on seven real data sets (4,700 pictures): within
-``RADIUS`` bits lie all copies that were re-encoded, halved or made noisy and 99 % of those made a fifth brighter, but
-also a few pictures of different small things on the same table. The thumbnail's correlation tells those apart: of 17
-confirmed pairs in flowers5 and trash6, 16 show the same scene.
+Benchmarking of Perceptual Image Hash Functions", 2010). Measured on seven real data sets (docs/data.md): within
+``RADIUS`` bits lie 97 to 100 % of the copies that were re-encoded, halved, made noisy or a fifth brighter, but also
+pictures of different small things on the same table. The thumbnail's correlation tells those apart: of 17 pairs that it
+confirmed among 2,514 photographs, 16 show the same thing.
 """
 
 from __future__ import annotations

@@ -118,8 +118,18 @@ def test_frames_of_a_fixed_camera_are_one_finding_and_no_duplicates(tmp_path: Pa
     recording(tmp_path / "shut", range(300, 330))
     assert kinds(tmp_path) == {"recording"}
     found = finding(tmp_path, "recording")
-    assert "180 pictures are frames of one recording" in found.message
+    assert "180 pictures are frames of 1 recording (f#)" in found.message
     assert "open 2, shut 2" in found.message
+
+
+def test_many_recordings_are_one_finding(tmp_path: Path) -> None:
+    for day in range(4):
+        recording(tmp_path / "open" / f"day{day}", range(20), seed=day)
+        recording(tmp_path / "shut" / f"day{day}", range(50, 70), seed=day)
+    found = finding(tmp_path, "recording")
+    assert "160 pictures are frames of 4 recordings (f#)" in found.message
+    assert "open 4, shut 4" in found.message
+    assert kinds(tmp_path) == {"recording"}
 
 
 def test_groups_of_a_recording_are_blocks_of_time(tmp_path: Path) -> None:
@@ -251,6 +261,14 @@ def test_grey_matters_most_where_it_gives_the_class_away(
     found = finding(tmp_path, "grey")
     assert found.severity == severity
     assert len(found.paths) == grey_open + grey_shut
+
+
+def test_classes_that_the_light_gives_away_are_a_warning(clean: Path) -> None:
+    for path in (clean / "open").iterdir():
+        path.write_bytes(jpeg((cv2.imread(str(path)) * 0.3).astype(np.uint8)))
+    found = finding(clean, "light")
+    assert found.severity == "warning"
+    assert "'shut' is bright and 'open' is dark" in found.message
 
 
 def test_pictures_that_exif_turns_are_counted_and_are_upright(clean: Path) -> None:
