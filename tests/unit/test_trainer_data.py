@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.data import balanced, scan, split
+from trainer.data import balanced, scan
 from trainer.errors import DataError
+from trainer.recipe import SplitRecipe
+from trainer.split import split
 
 
 def pictures(folder: Path, count: int, seed: int = 0) -> None:
@@ -98,16 +100,16 @@ def test_the_fingerprint_follows_content_and_names(gate: Path) -> None:
 
 def test_the_split_is_stratified_disjoint_and_complete(gate: Path) -> None:
     data = scan(gate)
-    parts = split(data, holdout=0.2, rng=np.random.default_rng(1))
-    assert sorted(parts.train + parts.held_out) == list(range(30))
-    held_out = [data.samples[index].label for index in parts.held_out]
+    parts = split(data, SplitRecipe(validation=0.1, test=0.2), rng=np.random.default_rng(1))
+    assert sorted(parts.train + parts.validation + parts.test) == list(range(30))
+    held_out = [data.samples[index].label for index in parts.test]
     assert (held_out.count(0), held_out.count(1)) == (4, 2)
 
 
 def test_the_split_follows_the_seed(gate: Path) -> None:
     data = scan(gate)
-    same = [split(data, holdout=0.2, rng=np.random.default_rng(5)) for _ in range(2)]
-    other = split(data, holdout=0.2, rng=np.random.default_rng(6))
+    same = [split(data, SplitRecipe(validation=0.1, test=0.2), rng=np.random.default_rng(5)) for _ in range(2)]
+    other = split(data, SplitRecipe(validation=0.1, test=0.2), rng=np.random.default_rng(6))
     assert same[0] == same[1] != other
 
 
@@ -115,9 +117,9 @@ def test_every_class_keeps_something_to_learn_from_and_to_be_judged_on(tmp_path:
     for name in ("a", "b"):
         pictures(tmp_path / name, 4)
     data = scan(tmp_path)
-    for holdout in (0.01, 0.89):
-        parts = split(data, holdout=holdout, rng=np.random.default_rng(0))
-        for indices in (parts.train, parts.held_out):
+    for test in (0.01, 0.4):
+        parts = split(data, SplitRecipe(validation=0.1, test=test), rng=np.random.default_rng(0))
+        for indices in (parts.train, parts.test):
             assert {data.samples[index].label for index in indices} == {0, 1}
 
 
