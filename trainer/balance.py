@@ -39,7 +39,8 @@ def order(
     """
     count = len(weights)
     if sampled:
-        chosen = rng.choice(count, size=count, p=(weights / weights.sum()).astype(np.float64))
+        exact = weights.astype(np.float64)
+        chosen = rng.choice(count, size=count, p=exact / exact.sum())
     else:
         chosen = rng.permutation(count)
     return np.asarray(np.resize(chosen, -(-count // batch_size) * batch_size), dtype=np.int64)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.model_card import InputSpec
 from trainer import golden
-from trainer.augment import augmented
+from trainer.augment import augmented, measure_framing
 from trainer.calibrate import best_temperature, expected_calibration_error, softmax
 from trainer.evaluate import Evaluation, agreement, wilson_interval
 from trainer.recipe import AugmentRecipe
@@ -102,8 +102,20 @@ def test_augmentation_follows_its_generator() -> None:
     assert other.dtype == np.uint8
 
 
+def test_a_fixed_scene_is_told_from_photographs() -> None:
+    rng = np.random.default_rng(2)
+    scene = [np.clip(PICTURE.astype(int) + rng.integers(-20, 20), 0, 255).astype(np.uint8) for _ in range(6)]
+    photographs = [rng.integers(0, 256, (60, 80, 3), np.uint8) for _ in range(6)]
+    fixed, free = measure_framing(scene), measure_framing(photographs)
+    assert fixed.is_fixed
+    assert not free.is_fixed
+    assert (fixed.settle(AugmentRecipe()).flip, fixed.settle(AugmentRecipe()).crop) == (False, 1.0)
+    assert free.settle(AugmentRecipe()).flip
+    assert free.settle(AugmentRecipe(flip=False, crop=0.9)).flip is False
+
+
 def test_augmentation_that_changes_nothing_is_what_the_device_sees() -> None:
     from edge.preprocess import prepare
 
-    still = AugmentRecipe(light=0, color=0, shift=0, noise=0)
+    still = AugmentRecipe(light=0, color=0, shift=0, noise=0, blur=0)
     assert np.array_equal(augmented(PICTURE, SPEC, still, np.random.default_rng(0)), prepare(PICTURE, SPEC))

@@ -10,8 +10,11 @@ from edge.errors import ConfigError
 from trainer.backbones import BACKBONES, kind_of, resolve_weights
 from trainer.cli import main
 from trainer.errors import WeightsError
+from trainer.head_recipe import AveragePool, Dense, Dropout, HeadRecipe, Sigmoid
+from trainer.parameters import parameters, with_parameters
 from trainer.recipe import BackboneRecipe, Recipe, load_recipe
 
+RECIPES = sorted((Path(__file__).parents[2] / "examples" / "recipes").glob("*.toml"))
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "recipe.toml"
 
 
@@ -24,13 +27,60 @@ def test_the_demonstrations_recipe_loads() -> None:
     assert load_recipe(DEMO).backbone.weights == "none"
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_example_loads(path: Path) -> None:
+    load_recipe(path)
+
+
+def test_the_default_example_says_what_the_defaults_are() -> None:
+    [path] = [path for path in RECIPES if path.stem == "default"]
+    assert load_recipe(path) == Recipe()
+
+
+def test_every_parameter_of_every_block_has_a_name() -> None:
+    [path] = [path for path in RECIPES if path.stem == "inceptionv3-binary"]
+    recipe = load_recipe(path)
+    assert parameters(recipe)["head.hidden.units"] == 1024
+    changed = with_parameters(recipe, {"head.hidden.units": 64, "head.dropout.rate": 0.1, "finetune.blocks": 1})
+    assert changed.head == HeadRecipe(
+        blocks=(
+            AveragePool(name="pool"),
+            Dense(name="hidden", units=64),
+            Dropout(name="dropout", rate=0.1),
+            Sigmoid(name="answer"),
+        )
+    )
+    assert changed.finetune.blocks == 1
+    assert with_parameters(changed, parameters(recipe)) == recipe
+
+
+def test_a_parameter_that_is_none_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"no parameter 'head.dropuot.rate'; did you mean 'head\."):
+        with_parameters(Recipe(), {"head.dropuot.rate": 0.3})
+
+
+def test_blocks_without_a_name_get_one_each(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(
+        "head.blocks = [{kind='flatten'}, {kind='dropout'}, {kind='dropout', rate=0.1}, {kind='softmax'}]"
+    )
+    names = [block.name for block in load_recipe(tmp_path / "r.toml").head.blocks]
+    assert names == ["flatten", "dropout", "dropout_2", "softmax"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("[backbon]", "backbon: unknown key; did you mean 'backbone'?"),
         ("[backbone]\nsize = 3", "backbone.size: unknown key; did you mean 'size_px'?"),
-        ("[head]\nepochs = 'many'", "head.epochs: expected `int`, got `str`"),
+        ("[train]\nepochs = 'many'", "train.epochs: expected `int`, got `str`"),
         ("[split]\ntest = 2", "split.test: expected `float` <= 0.45"),
+        ("[[head.blocks]]\nkind = 'dens'", "head.blocks[0].kind: invalid value 'dens'"),
+        ("[[head.blocks]]\nkind = 'dense'\nunits = 3", "head.blocks: must begin with average_pool"),
+        ("head.blocks = [{kind='flatten'}, {kind='softmax'}]\nkind = 'binary'", "must end with sigmoid"),
+        ("head.blocks = [{kind='flatten'}, {kind='sigmoid'}]", "must end with softmax"),
+        ("head.blocks = [{kind='flatten'}, {kind='max_pool'}, {kind='softmax'}]", "max_pool cannot stand in the"),
+        ("head.blocks = [{kind='flatten', name='a'}, {kind='softmax', name='a'}]", "two blocks are called 'a'"),
+        ("head.blocks = [{kind='flatten'}, {kind='softmax'}]\nkind = 'embed'", "ends with its pooling"),
         ("seed =", "not valid TOML"),
     ],
 )
@@ -72,7 +122,17 @@ def test_weights_that_are_not_there_are_named(weights: Path) -> None:
         resolve_weights(BackboneRecipe(weights=str(weights / "nowhere")))
 
 
-@pytest.mark.parametrize("flags", [["--epochs", "0"], ["--size", "7"], ["--alpha", "-1"], ["--backbone", "vgg61"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--epochs", "0"],
+        ["--size", "7"],
+        ["--alpha", "-1"],
+        ["--backbone", "vgg61"],
+        ["--set", "head.dropout.rate=2"],
+        ["--set", "head.dropuot.rate=0.2"],
+    ],
+)
 def test_flags_are_checked_like_the_recipe(
     tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

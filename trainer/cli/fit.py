@@ -99,11 +99,15 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     chosen = {name: value for name, value in flags.items() if value is not None}
     if arguments.backbone and arguments.alpha is None and not arguments.recipe:
         chosen["backbone.alpha"] = 1.0  # 0.35 is the default of the default backbone alone
-    return with_parameters(recipe, chosen | dict(map(_setting, arguments.set)))
+    return with_parameters(recipe, chosen | dict(map(setting, arguments.set)))
 
 
-def _setting(text: str) -> tuple[str, Any]:
-    """``NAME=VALUE`` with the value as TOML has it; a bare word is a string."""
+def setting(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE`` with the value as TOML has it; a bare word is a string.
+
+    Raises:
+        UsageError: there is no equals sign.
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set {text}: give a name and a value, e.g. --set head.dropout.rate=0.5")

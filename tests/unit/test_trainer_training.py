@@ -1,0 +1,116 @@
+"""The parts of training that are plain arithmetic or files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.balance import order, sample_weights
+from trainer.checkpoint import Checkpoint, EpochRecord, Progress
+from trainer.features import stream_to_file
+from trainer.mix import mix
+from trainer.scored import Scored
+from trainer.views import ahead
+
+
+def test_rare_classes_weigh_more_by_the_root_of_their_rarity() -> None:
+    targets = np.eye(2, dtype=np.float32)[[0] * 16 + [1] * 4]
+    weights = sample_weights(targets)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[-1] / weights[0] == pytest.approx(2)
+
+
+def test_a_picture_of_several_labels_counts_as_its_rarest() -> None:
+    targets = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0]], np.float32)
+    weights = sample_weights(targets)
+    assert weights[3] == weights.max()
+    assert np.isfinite(weights).all()
+
+
+def test_an_epoch_shows_every_sample_once_and_fills_its_last_batch() -> None:
+    rows = order(np.ones(10, np.float32), sampled=False, rng=np.random.default_rng(0), batch_size=4)
+    assert len(rows) == 12
+    assert set(rows) == set(range(10))
+
+
+def test_sampling_draws_rare_ones_more_often() -> None:
+    weights = np.array([1.0] * 90 + [9.0] * 10, np.float32)
+    rows = order(weights, sampled=True, rng=np.random.default_rng(0), batch_size=100)
+    assert 35 <= (rows >= 90).sum() <= 65
+
+
+def test_mixed_pictures_say_how_much_of_each_there_is() -> None:
+    pictures = np.stack([np.zeros((2, 2, 3)), np.full((2, 2, 3), 200)]).astype(np.uint8)
+    blended, targets = mix(pictures, np.eye(2, dtype=np.float32), 0.4, np.random.default_rng(3))
+    assert blended.dtype == np.uint8
+    assert targets.sum(axis=1) == pytest.approx([1, 1])
+    assert blended[0].mean() == pytest.approx(200 * targets[0, 1], abs=1)
+    same, _ = mix(pictures, np.eye(2, dtype=np.float32), 0.0, np.random.default_rng(3))
+    assert same is pictures
+
+
+def test_the_loss_of_a_validation_does_not_mind_overconfidence() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 200)]
+    logits = (targets + rng.normal(0, 0.7, targets.shape)).astype(np.float32)
+    empty = np.zeros((200, 0), np.float32)
+    losses = [Scored("classify", logits * factor, empty, targets).loss for factor in (1.0, 3.0)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+def test_a_binary_answer_is_about_the_second_label() -> None:
+    targets = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
+    scored = Scored("binary", np.array([[-3.0], [2.0], [-1.0]], np.float32), np.zeros((3, 0), np.float32), targets)
+    assert scored.accuracy == pytest.approx(2 / 3)
+
+
+def test_a_checkpoint_comes_back_whole_or_not_at_all(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "work" / "c.npz", "this training")
+    assert checkpoint.load() is None
+    progress = Progress((EpochRecord("finetune", 1, 0.5, 0.4, 0.9, 2.0),), 0)
+    groups = {"model": [np.arange(3), np.array(7, np.int64)], "best": [np.ones((2, 2), np.float32)]}
+    checkpoint.save(progress, groups)
+    loaded = checkpoint.load()
+    assert loaded is not None
+    assert loaded[0] == progress
+    assert all(np.array_equal(a, b) for name in groups for a, b in zip(groups[name], loaded[1][name], strict=True))
+    assert Checkpoint(tmp_path / "work" / "c.npz", "another").load() is None
+    content = (tmp_path / "work" / "c.npz").read_bytes()
+    (tmp_path / "work" / "c.npz").write_bytes(content[: len(content) // 2])
+    assert checkpoint.load() is None
+
+
+def test_features_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(1000, 4)).astype(np.float32)
+    asked: list[int] = []
+
+    def run(start: int, *, fail_at: int = 1000) -> Iterator[np.ndarray]:
+        asked.append(start)
+        for first in range(start, len(rows), 10):
+            if first >= fail_at:
+                raise KeyboardInterrupt
+            yield rows[first : first + 10]
+
+    with pytest.raises(KeyboardInterrupt):
+        stream_to_file(tmp_path, "k", rows.shape, lambda start: run(start, fail_at=500))
+    assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, run), rows)
+    assert asked[0] == 0
+    assert 300 <= asked[1] <= 500
+    assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, run), rows)
+    assert len(asked) == 2, "the third time nothing is computed"
+
+
+def test_threads_work_ahead_in_order_and_only_a_little() -> None:
+    made: list[int] = []
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number * 2
+
+    results = ahead(make, range(1000), threads=2)
+    assert [next(results) for _ in range(5)] == [0, 2, 4, 6, 8]
+    assert len(made) < 20
+    results.close()
