@@ -1,0 +1,114 @@
+"""A folder of class folders, matched with the labels of a model that was trained elsewhere."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge.preprocess import PICTURE_SUFFIXES
+from edge.strict import nearest
+from trainer.errors import DataError
+from trainer.report.wording import clean, names, pictures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+JOINED = "+"
+"""A folder ``cat+dog`` holds pictures of both, for a ``multilabel`` model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Pictures and which of the model's labels are right for each.
+
+    Attributes:
+        pictures: files, by folder and name.
+        labels: indices of the right labels, for each picture.
+        unknown: folders whose name is no label of the model, with the number of their pictures; not judged.
+    """
+
+    root: Path
+    pictures: tuple[Path, ...]
+    labels: tuple[tuple[int, ...], ...]
+    unknown: dict[str, int]
+
+
+def read_labelled(root: Path, labels: Sequence[str], *, multilabel: bool) -> Labelled:
+    """List the pictures below the folders that are named like the model's labels, without opening them.
+
+    Names are compared as people see them: an ``é`` of one code point and one of two are the same.
+
+    Raises:
+        DataError: not a folder of class folders, none of them is a label of the model, or a label is there twice.
+    """
+    folders = _folders(root)
+    if not folders:
+        hint = f"give the folder above it, {root.parent}" if root.is_dir() and _matches(root.name, labels) else ""
+        raise DataError(
+            f"{root}: holds no class folders; {hint or 'give a folder that holds a sub-folder of pictures per class'}"
+        )
+    found: list[tuple[Path, tuple[int, ...]]] = []
+    unknown: dict[str, int] = {}
+    for folder in folders:
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path, folder)]
+        indices = _indices(folder, labels, multilabel=multilabel)
+        if indices:
+            found += [(path, indices) for path in files]
+        else:
+            unknown[folder.name] = len(files)
+    if len(unknown) == len(folders):
+        raise DataError(_no_match(root, folders, labels))
+    if not found:
+        raise DataError(f"{root}: there are no pictures in the folders of the model's classes; nothing to judge it by")
+    return Labelled(root, tuple(path for path, _ in found), tuple(indices for _, indices in found), unknown)
+
+
+def describe_unknown(unknown: dict[str, int], labels: Sequence[str]) -> str:
+    """One sentence about folders that were left out."""
+    folders = names([f"{folder} ({pictures(count)})" for folder, count in unknown.items()])
+    suggestion = nearest(next(iter(unknown)), labels) if len(labels) <= 20 else ""  # noqa: PLR2004  as one line can hold
+    return (
+        f"Left out, since no label of the model has their name: {folders}."
+        f"{clean(f' For the first: {suggestion}') if suggestion else ''}"
+    )
+
+
+def _folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        raise DataError(f"{root}: is not a folder; give one that holds a sub-folder of pictures per class")
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def _matches(name: str, labels: Sequence[str]) -> list[int]:
+    wanted = unicodedata.normalize("NFC", name)
+    return [index for index, label in enumerate(labels) if unicodedata.normalize("NFC", label) == wanted]
+
+
+def _indices(folder: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...]:
+    whole = _matches(folder.name, labels)
+    if len(whole) > 1:
+        raise DataError(
+            f"{folder}: the model has {len(whole)} labels of this name, so that an answer could mean either; "
+            "give distinct ones with --labels FILE"
+        )
+    if whole or not multilabel:
+        return tuple(whole)
+    parts = [_matches(part.strip(), labels) for part in folder.name.split(JOINED)]
+    return tuple(sorted({part[0] for part in parts})) if all(len(part) == 1 for part in parts) else ()
+
+
+def _no_match(root: Path, folders: list[Path], labels: Sequence[str]) -> str:
+    inside = [folder for folder in folders if any(_matches(child.name, labels) for child in _folders(folder))]
+    if inside:
+        return f"{root}: its sub-folders are no classes but hold them; give one of these, e.g. {inside[-1]}"
+    return (
+        f"{root}: none of its {len(folders)} folders ({names([folder.name for folder in folders])}) is a label of the "
+        f"model; its labels are {names(labels)}; rename the folders, or judge another model"
+    )
