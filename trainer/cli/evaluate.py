@@ -138,7 +138,7 @@ def _notes(measured: Measured, unknown: dict[str, int]) -> tuple[str, ...]:
     if unknown:
         notes.append(describe_unknown(unknown, data.card.labels))
     if measured.unreadable:
-        notes.append(f"{pictures(len(measured.unreadable))} could not be read and are left out.")
+        notes.append(f"Left out, since it cannot be read: {pictures(len(measured.unreadable))}.")
     counts = dict(zip(data.card.labels, map(int, data.truth.sum(axis=0)), strict=True))
     if counts == data.card.provenance.get("data", {}).get("pictures"):
         notes.append(
@@ -187,7 +187,7 @@ def _summary(measured: Measured, judgement: Judgement, unknown: dict[str, int]) 
             {"truth": labels[each.truth], "said": labels[each.said], "count": each.count, "of": each.of}
             for each in judgement.confusions[:20]
         ],
-        "labels_without_pictures": len(judgement.unseen),
+        "labels_without_pictures": list(judgement.unseen),
         "folders_left_out": unknown,
         "unreadable": list(measured.unreadable),
     }

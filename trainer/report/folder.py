@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.preprocess import PICTURE_SUFFIXES
-from edge.strict import nearest
 from trainer.errors import DataError
-from trainer.report.wording import clean, names, pictures
+from trainer.report.wording import names, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,11 +67,7 @@ def read_labelled(root: Path, labels: Sequence[str], *, multilabel: bool) -> Lab
 def describe_unknown(unknown: dict[str, int], labels: Sequence[str]) -> str:
     """One sentence about folders that were left out."""
     folders = names([f"{folder} ({pictures(count)})" for folder, count in unknown.items()])
-    suggestion = nearest(next(iter(unknown)), labels) if len(labels) <= 20 else ""  # noqa: PLR2004  as one line can hold
-    return (
-        f"Left out, since no label of the model has their name: {folders}."
-        f"{clean(f' For the first: {suggestion}') if suggestion else ''}"
-    )
+    return f"Left out, since no label of the model has their name: {folders}. Its labels are {names(labels)}."
 
 
 def _folders(root: Path) -> list[Path]:

@@ -150,8 +150,8 @@ def _about_labels(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
         if sure:
             yield Advice(
                 "Look at the worst mistakes below",
-                f"In {pictures(sure)} it was wrong and yet sure (a score of {_SURE:.1f} or more). Often the picture lies"
-                " in the wrong folder: move it, and train again.",
+                f"In {pictures(sure)} it was wrong and yet sure (a score of {_SURE:.1f} or more). Often the picture"
+                " lies in the wrong folder: move it, and train again.",
             )
     if judgement.confusions and judgement.confusions[0].count > 1:
         worst = judgement.confusions[0]
