@@ -38,10 +38,10 @@ def interval_bar(share: Share) -> Markup:
     return element("svg", drawing, viewBox="-1 0 102 16", aria_hidden="true", class_="bar", focusable="false")
 
 
-def reliability_chart(after: Sequence[Bin], before: Sequence[Bin] | None, *, unit: str) -> Markup:
+def reliability_chart(after: Sequence[Bin], before: Sequence[Bin] | None, *, share: str) -> Markup:
     """How often an answer is right against the score it carries; on the diagonal the score can be taken literally."""
     plot = Plot((0, 1), (0, 1), height=336, top=30)
-    plot.axes(_TENTHS, _TENTHS, x_title="score", y_title=f"share of {unit} that is right")
+    plot.axes(_TENTHS, _TENTHS, x_title="score", y_title=share)
     plot.line([(0, 0), (1, 1)], "ideal")
     if before:
         plot.line([(each.score, each.right.value) for each in before], "before")
@@ -60,28 +60,33 @@ def reliability_chart(after: Sequence[Bin], before: Sequence[Bin] | None, *, uni
 
 
 def score_histogram(
-    values: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], *, unit: str, measure: str, unknown: Unknown | None
+    values: npt.NDArray[np.float64],
+    right: npt.NDArray[np.bool_],
+    *,
+    rows: tuple[str, str],
+    measure: str,
+    unknown: Unknown | None,
 ) -> Markup:
     """Two rows over one axis: how the right answers are spread, and the wrong ones, each to its own height.
 
     Args:
         values: ``(n,)`` what is on the axis.
         right: ``(n,)``.
-        unit: what is counted, e.g. ``answers``.
+        rows: what the two rows are called, e.g. ``right answers`` and ``wrong answers``.
         measure: what the axis says.
         unknown: its threshold is drawn where it is on this axis.
     """
     ticks, edges = _bins(values, unknown)
-    rows = []
+    drawings = []
     for row, (kind, chosen) in enumerate((("right", values[right]), ("wrong", values[~right]))):
         counts, _ = np.histogram(np.clip(chosen, edges[0], edges[-1]), bins=edges)
         plot = Plot((edges[0], edges[-1]), (0, max(1, int(counts.max()))), height=172, top=38, bottom=40)
         plot.axes(ticks, [plot.y[1]], x_title=measure if row else "")
-        plot.text((plot.left, 13), f"{len(chosen)} {kind} {unit}", class_="label strong")
+        plot.text((plot.left, 13), f"{len(chosen)} {rows[row]}", class_="label strong")
         for count, start, end in zip(counts, edges[:-1], edges[1:], strict=True):
             if count:
                 gap = (end - start) * 0.06
-                title = f"{count} {kind} from {start:.2f} to {end:.2f}"
+                title = f"{count} from {start:.2f} to {end:.2f}"
                 plot.box((start + gap, end - gap), (0, float(count)), f"bar-{kind}", title=title)
         if unknown:
             x, base = plot.at(unknown.threshold, 0)
@@ -93,8 +98,8 @@ def score_histogram(
         words = ", ".join(
             f"{c} from {s:.2f} to {e:.2f}" for c, s, e in zip(counts, edges, edges[1:], strict=False) if c
         )
-        rows.append(plot.svg(title=f"How the {kind} {unit} are spread", description=words or "none"))
-    return Markup("").join(rows)
+        drawings.append(plot.svg(title=f"How the {len(chosen)} {rows[row]} are spread", description=words or "none"))
+    return Markup("").join(drawings)
 
 
 def _bins(values: npt.NDArray[np.float64], unknown: Unknown | None) -> tuple[list[float], npt.NDArray[np.float64]]:
@@ -167,7 +172,7 @@ def _stages(history: Sequence[Epoch]) -> list[tuple[int, str]]:
 
 def confusion_heat(matrix: npt.NDArray[np.int64], labels: Sequence[str]) -> Markup:
     """A confusion matrix of many classes as a drawing: a row per true class, its shade the share of the row."""
-    cell, margin = 13.0, 130.0
+    cell, margin = 13.0, 12 + 6.0 * max(len(_short(label)) for label in labels)
     side = cell * len(labels)
     totals = matrix.sum(axis=1)
     parts = [element("rect", x=margin, y=margin, width=side, height=side, class_="track")]

@@ -74,7 +74,7 @@ class Judgement:
 
     Attributes:
         right: pictures whose labels are all right.
-        baseline: the share that always giving the most frequent answer would get right.
+        baseline: the share that always giving the most frequent answer would get right; 0 where all are of one class.
         classes: in the order of the labels; those that neither a picture nor an answer names are left out.
         confusions: the most frequent first; for ``multilabel``, of pictures of ``truth`` ``said`` was said wrongly.
         matrix: ``(classes, classes) int`` truth by answer, over ``classes``; ``None`` for ``multilabel``.
@@ -114,7 +114,7 @@ def judge(data: ReportData) -> Judgement:
     doubt = _doubt(scores, said, single=single)
     return Judgement(
         right=Share(int(right.sum()), len(right)),
-        baseline=float(counts.max() / len(truth)),
+        baseline=float(counts.max() / len(truth)) if len(counts) > 1 else 0.0,
         classes=classes,
         confusions=_confusions(truth, said),
         matrix=matrix,

@@ -204,19 +204,26 @@ def _scores(data: ReportData) -> dict[str, Any]:
     if data.card.temperature != 1.0:
         raw = uncalibrated(data.card, data.answers.scores)
         before = reliability(*claims(data.card, data.truth, raw, data.answers.said))
-    unit = "labels" if data.card.kind == "multilabel" else "answers"
+    many = data.card.kind == "multilabel"
+    answers = ("right answers", "wrong answers")
     rule = data.unknown
     on_score_axis = rule is not None and rule.values.shape == scores.shape and np.allclose(rule.values, scores)
     own = None
     if rule is not None and not on_score_axis:
-        rows = right_rows(data.truth, data.answers.said)
-        own = charts.score_histogram(rule.values, rows, unit="answers", measure=rule.rule, unknown=rule)
+        right_pictures = right_rows(data.truth, data.answers.said)
+        own = charts.score_histogram(rule.values, right_pictures, rows=answers, measure=rule.rule, unknown=rule)
     return {
-        "reliability": charts.reliability_chart(after, before, unit=unit),
+        "reliability": charts.reliability_chart(
+            after, before, share=f"share of {'labels that apply' if many else 'answers that are right'}"
+        ),
         "error_after": calibration_error(after),
         "error_before": None if before is None else calibration_error(before),
         "histogram": charts.score_histogram(
-            scores, right, unit=unit, measure="score", unknown=rule if on_score_axis else None
+            scores,
+            right,
+            rows=("labels that apply", "labels that do not") if many else answers,
+            measure="score",
+            unknown=rule if on_score_axis else None,
         ),
         "unknown_histogram": own,
         "unknown_split": _unknown_split(data),

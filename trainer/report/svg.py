@@ -34,7 +34,13 @@ def picture(width: float, height: float, parts: Iterable[Markup], *, title: str,
     """A whole drawing that scales to its box; ``description`` says in words what it shows."""
     content = Markup("").join([element("title", title), element("desc", description), *parts])
     return element(
-        "svg", content, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=f"{title}: {description}"
+        "svg",
+        content,
+        viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
+        role="img",
+        aria_label=f"{title}: {description}",
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.report.judgement import Judgement
 
 _EXCELLENT, _GOOD, _FAIR = 0.95, 0.9, 0.75  # our rules of thumb for a lower bound, and for the share itself
+_TOO_WIDE = 0.4  # of an interval: it may as well be good or bad
 _FEW_PICTURES = 100
 _FEW_OF_A_CLASS = 10
 _WEAK_CLASS = 0.8
@@ -24,6 +25,7 @@ _SURE = 0.9
 _LOOSE_SCORES = 0.1
 _DRIFT = 0.02
 _OVERFIT = 1.25
+_NAMED = 5
 _MOST_ADVICE = 6
 
 
@@ -40,7 +42,7 @@ class Verdict:
     """The top of the page.
 
     Attributes:
-        grade: ``excellent``, ``good``, ``fair``, ``weak`` or ``useless``, for the colour.
+        grade: ``excellent``, ``good``, ``fair``, ``weak``, ``useless`` or ``unsure``, for the colour.
         grade_words: the same for people.
         headline: right in how many.
         meaning: what that is worth.
@@ -68,8 +70,10 @@ def reach_verdict(data: ReportData, judgement: Judgement) -> Verdict:
 
 
 def _grade(judgement: Judgement) -> tuple[str, str]:
-    low, share = judgement.right.interval[0], judgement.right.value
-    if share <= judgement.baseline and len(judgement.classes) > 1 and share < 1:
+    (low, high), share = judgement.right.interval, judgement.right.value
+    if high - low > _TOO_WIDE:
+        return "unsure", "Too few pictures to tell"
+    if share <= judgement.baseline:
         return "useless", "No better than guessing"
     if low >= _EXCELLENT:
         return "excellent", "Excellent"
@@ -104,7 +108,7 @@ def _meaning(data: ReportData, judgement: Judgement) -> str:
         f"{right.hits:,} of {right.total:,} {which}.",
         f"For pictures like these, expect it to be right in {expected}.",
     ]
-    if len(judgement.classes) > 1 and right.value < _EXCELLENT:
+    if judgement.baseline > 0 and right.value < _EXCELLENT:
         sentences.append(f"Always giving the commonest answer would be right in {of_100(judgement.baseline)}.")
     return " ".join(sentences)
 
@@ -119,8 +123,10 @@ def _confused(data: ReportData, judgement: Judgement) -> str:
         parts.append(f"{what} ({each.count} of {each.of})")
     if not parts:
         return ""
-    verb = "Said wrongly most often: " if data.card.kind == "multilabel" else "Most often it takes "
-    return verb + "; ".join(parts) + "."
+    often = judgement.confusions[0].count > 1
+    if data.card.kind == "multilabel":
+        return f"Said wrongly{' most often' if often else ''}: {'; '.join(parts)}."
+    return f"{'Most often it takes' if often else 'It took'} {'; '.join(parts)}."
 
 
 def _advice(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
@@ -182,9 +188,11 @@ def _about_classes(judgement: Judgement) -> Iterator[Advice]:
             f"Fewer than {_FEW_OF_A_CLASS} of each were judged, so their rows in the table say little.",
         )
     if judgement.unseen:
+        which = (
+            names(judgement.unseen) if len(judgement.unseen) <= _NAMED else f"{len(judgement.unseen):,} of its labels"
+        )
         yield Advice(
-            "Judge the other classes as well",
-            f"There were no pictures of {names(judgement.unseen, at_most=5)}; nothing here is known about them.",
+            "Judge the other classes as well", f"There were no pictures of {which}; nothing here is known about them."
         )
 
 
