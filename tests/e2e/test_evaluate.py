@@ -164,7 +164,7 @@ def test_wrong_calls_are_answered_in_one_line(run: Run, model_path: Path, pictur
     assert "does not exist" in wrong(run, tmp_path, 64, model_path, pictures, "--report", "no/page.html")
     assert "the model itself" in wrong(run, tmp_path, 64, model_path, pictures, "--report", model_path)
     other = write_pictures(tmp_path / "others", "tulip", "red")
-    assert "none of its 1 folders (tulip)" in wrong(run, tmp_path, 65, model_path, other)
+    assert "none of its 1 folders with pictures (tulip)" in wrong(run, tmp_path, 65, model_path, other)
     embed = tiny_model(kind="embed").write(tmp_path / "embed.tflite")
     assert "feature vectors" in wrong(run, tmp_path, 65, embed, pictures)
     (tmp_path / "unreadable" / "red").mkdir(parents=True)

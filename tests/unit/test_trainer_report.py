@@ -125,7 +125,12 @@ def full_report(labels: tuple[str, ...] = ("open", "shut", "ajar")) -> ReportDat
         float_answers=Answers(scores[:, ::-1], top_answers(scores[:, ::-1]), 3.0, 1_600_000),
         unknown=Unknown("distance", 30 * (1 - scores.max(axis=1)), 12.0, "above"),
         history=(*history, Epoch("fine-tune", 0.05), Epoch("fine-tune", float("nan"), 0.3, 0.8)),
-        findings=(Finding("error", "two copies", "Remove one."), Finding("info", "all of one camera")),
+        findings=(
+            Finding(
+                "error", "copies", "two copies", "Remove one.", examples=tuple(f"{n}.jpg ≈ x.jpg" for n in range(7))
+            ),
+            Finding("info", "camera", "all of one camera"),
+        ),
         notes=("a note",),
         recipe='[backbone]\nname = "mobilenetv2"\n',
         made_at="2026-11-23 16:00",
@@ -175,7 +180,7 @@ def test_whatever_the_labels_are_called_they_are_only_text(tmp_path: Path) -> No
         file=tmp_path / "a <b>$(reboot) 'x'.tflite",
         card=replace_card(data.card, name=HOSTILE[0]),
         pictures=tuple(tmp_path / f"<i>{name}</i>\udcfe.jpg" for name in rng.permutation(60)),
-        findings=(Finding("error", HOSTILE[1], HOSTILE[2]),),
+        findings=(Finding("error", "x", HOSTILE[1], HOSTILE[2], (tmp_path / HOSTILE[0],), HOSTILE),),
         notes=HOSTILE,
         history=tuple(Epoch(label, 1.0) for label in HOSTILE),
         recipe=HOSTILE[3],
@@ -208,7 +213,8 @@ def test_the_same_data_gives_the_same_page() -> None:
 
 def test_the_page_holds_all_that_it_was_given() -> None:
     text = Page(render_report(full_report())).text
-    for words in ("two copies", "Remove one.", "all of one camera", "a note", 'name = "mobilenetv2"', "abc123", "3.15",
+    for words in ("two copies", "Remove one.", "4.jpg ≈ x.jpg", "and 2 more", "all of one camera", "a note",
+                  'name = "mobilenetv2"', "abc123", "3.15",
                   "fine-tune", "distance", "1.6\u202fMB", "scp gate.tflite DEVICE:", "2026-11-23 16:00"):  # fmt: skip
         assert words in text
 
@@ -356,7 +362,7 @@ def test_advice_follows_from_what_is_wrong() -> None:
     assert "literally" in advice(loose)
     unseen = report([0] * 100, np.eye(3)[[0] * 100], ("a", "b", "c"))
     assert "no pictures of b and c" in advice(unseen)
-    audited = replace(fine, findings=(Finding("error", "half are copies", "Remove the copies."),))
+    audited = replace(fine, findings=(Finding("error", "copies", "half are copies", "remove the copies."),))
     assert "Remove the copies: half are copies" in advice(audited)
 
 
@@ -439,6 +445,13 @@ def test_pictures_of_the_page_say_what_they_are_without_being_seen(tmp_path: Pat
     assert all(each.get("aria-label") or each.get("aria-hidden") == "true" for each in drawings)
 
 
+def test_the_pictures_of_a_finding_are_shown(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "copy.png"), np.zeros((20, 30, 3), np.uint8))
+    finding = Finding("warning", "copies", "copies", paths=(tmp_path / "copy.png", tmp_path / "gone.png"))
+    page = Page(render_report(random_report(2, 5, root=tmp_path, findings=(finding,))))
+    assert [attributes["alt"] for tag, attributes in page.elements if tag == "img"] == ["copy.png"]
+
+
 def test_a_report_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_report(page, random_report(2, 5))
@@ -484,7 +497,7 @@ def test_a_joined_folder_is_several_labels_only_for_a_multilabel_model(tmp_path:
 @pytest.mark.parametrize(
     ("files", "labels", "words"),
     [
-        (["tulips/1.jpg"], ("open", "shut"), ["none of its 1 folders (tulips)", "open and shut"]),
+        (["tulips/1.jpg"], ("open", "shut"), ["none of its 1 folders with pictures (tulips)", "open and shut"]),
         (["train/open/1.jpg", "test/open/2.jpg"], ("open", "shut"), ["give one of these", "train"]),
         (["open/1.jpg"], ("open", "open"), ["2 labels of this name", "--labels"]),
         (["open/readme.txt"], ("open", "shut"), ["no pictures"]),

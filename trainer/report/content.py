@@ -46,11 +46,23 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that the audit found in the pictures, and what to do about it."""
+    """Something that the audit found in the pictures.
+
+    Attributes:
+        severity: ``error`` makes training impossible or its figures wrong, ``warning`` costs accuracy or misleads.
+        kind: a stable name for machines.
+        message: what is the case.
+        advice: what to do about it.
+        paths: the pictures concerned; the page shows the first few of them.
+        examples: lines that name some of them.
+    """
 
     severity: Severity
-    text: str
+    kind: str
+    message: str
     advice: str = ""
+    paths: tuple[Path, ...] = ()
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ class ReportData:
     Attributes:
         file: the model file; commands on the page name it.
         card: its card; for a file without one, a card made up of what is known (name, kind, labels, input).
-        root: the folder of the pictures; they are shown by their names relative to it.
+        root: the folder of the pictures, or the CSV file that lists them; names are shown relative to it.
         pictures: the judged picture files; those that the page shows are read from here.
         truth: ``(n, classes) bool``, which labels are right.
         answers: of the file, through the device's code.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,26 +43,13 @@ def read_labelled(root: Path, labels: Sequence[str], *, multilabel: bool) -> Lab
     Raises:
         DataError: not a folder of class folders, none of them is a label of the model, or a label is there twice.
     """
-    folders = _folders(root)
-    if not folders:
-        hint = f"give the folder above it, {root.parent}" if root.is_dir() and _matches(root.name, labels) else ""
-        raise DataError(
-            f"{root}: holds no class folders; {hint or 'give a folder that holds a sub-folder of pictures per class'}"
-        )
-    found: list[tuple[Path, tuple[int, ...]]] = []
-    unknown: dict[str, int] = {}
-    for folder in folders:
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path, folder)]
-        indices = _indices(folder, labels, multilabel=multilabel)
-        if indices:
-            found += [(path, indices) for path in files]
-        else:
-            unknown[folder.name] = len(files)
-    if len(unknown) == len(folders):
-        raise DataError(_no_match(root, folders, labels))
-    if not found:
-        raise DataError(f"{root}: there are no pictures in the folders of the model's classes; nothing to judge it by")
-    return Labelled(root, tuple(path for path, _ in found), tuple(indices for _, indices in found), unknown)
+    named = _list_folders(root, labels)
+    indices = {name: _indices(name, root, labels, multilabel=multilabel) for name in dict.fromkeys(named.values())}
+    if not any(indices.values()):
+        raise DataError(_no_match(root, list(indices), labels))
+    judged = {path: indices[name] for path, name in named.items() if indices[name]}
+    unknown = Counter(name for name in named.values() if not indices[name])
+    return Labelled(root, tuple(judged), tuple(judged.values()), dict(unknown))
 
 
 def describe_unknown(unknown: dict[str, int], labels: Sequence[str]) -> str:
@@ -70,10 +58,32 @@ def describe_unknown(unknown: dict[str, int], labels: Sequence[str]) -> str:
     return f"Left out, since no label of the model has their name: {folders}. Its labels are {names(labels)}."
 
 
-def _folders(root: Path) -> list[Path]:
+def _list_folders(root: Path, labels: Sequence[str]) -> dict[Path, str]:
+    """Each picture with the name of its class folder."""
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; give one that holds a sub-folder of pictures per class")
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = _folders(root)
+    if not folders:
+        above = f"give the folder above it, {root.parent}" if _matches(root.name, labels) else ""
+        raise DataError(
+            f"{root}: holds no class folders; {above or 'give a folder that holds a sub-folder of pictures per class'}"
+        )
+    inside = [folder for folder in folders if any(_matches(child.name, labels) for child in _folders(folder))]
+    if inside and not any(_matches(folder.name, labels) for folder in folders):
+        raise DataError(f"{root}: its sub-folders are no classes but hold them; give one of these, e.g. {inside[-1]}")
+    found = {
+        path: folder.name
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and _is_picture(path, folder)
+    }
+    if not found:
+        raise DataError(f"{root}: there are no pictures in its {len(folders)} folders; nothing to judge by")
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _is_picture(path: Path, folder: Path) -> bool:
@@ -86,24 +96,22 @@ def _matches(name: str, labels: Sequence[str]) -> list[int]:
     return [index for index, label in enumerate(labels) if unicodedata.normalize("NFC", label) == wanted]
 
 
-def _indices(folder: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...]:
-    whole = _matches(folder.name, labels)
+def _indices(name: str, root: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...]:
+    """The labels that a folder's name stands for; none if it is unknown."""
+    whole = _matches(name, labels)
     if len(whole) > 1:
         raise DataError(
-            f"{folder}: the model has {len(whole)} labels of this name, so that an answer could mean either; "
+            f"{root / name}: the model has {len(whole)} labels of this name, so that an answer could mean either; "
             "give distinct ones with --labels FILE"
         )
     if whole or not multilabel:
         return tuple(whole)
-    parts = [_matches(part.strip(), labels) for part in folder.name.split(JOINED)]
+    parts = [_matches(part.strip(), labels) for part in name.split(JOINED)]
     return tuple(sorted({part[0] for part in parts})) if all(len(part) == 1 for part in parts) else ()
 
 
-def _no_match(root: Path, folders: list[Path], labels: Sequence[str]) -> str:
-    inside = [folder for folder in folders if any(_matches(child.name, labels) for child in _folders(folder))]
-    if inside:
-        return f"{root}: its sub-folders are no classes but hold them; give one of these, e.g. {inside[-1]}"
+def _no_match(root: Path, folders: Sequence[str], labels: Sequence[str]) -> str:
     return (
-        f"{root}: none of its {len(folders)} folders ({names([folder.name for folder in folders])}) is a label of the "
-        f"model; its labels are {names(labels)}; rename the folders, or judge another model"
+        f"{root}: none of its {len(folders)} folders with pictures ({names(folders)}) is a label of the model; "
+        f"its labels are {names(labels)}; rename the folders, or judge another model"
     )

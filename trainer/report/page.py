@@ -13,6 +13,7 @@ import numpy as np
 from trainer.errors import DataError
 from trainer.report import charts, wording
 from trainer.report.deploy import deployment
+from trainer.report.gallery import of_findings, of_pictures
 from trainer.report.judgement import (
     Share,
     agreement,
@@ -23,7 +24,6 @@ from trainer.report.judgement import (
     right_rows,
     uncalibrated,
 )
-from trainer.report.thumbnails import data_uri
 from trainer.report.verdict import reach_verdict
 
 if TYPE_CHECKING:
@@ -35,22 +35,10 @@ if TYPE_CHECKING:
     from trainer.report.content import Answers, ReportData
     from trainer.report.judgement import ClassResult, Judgement
 
-_SHOWN_PICTURES = 12
 _TABLE_CLASSES = 15
 _DRAWN_CLASSES = 150
 _LISTED_CONFUSIONS = 10
 _HEAT_LEVELS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A picture on the page, and what was said of it."""
-
-    uri: str
-    file: str
-    right: bool
-    said: tuple[tuple[str, str], ...]
-    truth: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +103,10 @@ def render_report(data: ReportData) -> str:
         table=_confusion_table(judgement),
         heat=_confusion_drawing(judgement),
         confusions=judgement.confusions[:_LISTED_CONFUSIONS],
-        **_pictures(data, judgement),
+        **of_pictures(data, judgement),
         **_scores(data),
         training=charts.training_charts(data.history) if data.history else [],
+        findings=of_findings(data),
         models=_models(data),
         same=agreement(data.answers, data.float_answers) if data.float_answers else None,
         deployment=deployment(data.file, data.card),
@@ -172,28 +161,6 @@ def _confusion_drawing(judgement: Judgement) -> Markup | None:
     if judgement.matrix is None or not _TABLE_CLASSES < len(judgement.classes) <= _DRAWN_CLASSES:
         return None
     return charts.confusion_heat(judgement.matrix, [each.label for each in judgement.classes])
-
-
-def _pictures(data: ReportData, judgement: Judgement) -> dict[str, list[Card]]:
-    worst = judgement.wrong_pictures[:_SHOWN_PICTURES]
-    doubtful = [index for index in judgement.uncertain_pictures if index not in worst][:_SHOWN_PICTURES]
-    return {
-        "worst": [_card(data, index) for index in worst],
-        "uncertain": [_card(data, index) for index in doubtful],
-    }
-
-
-def _card(data: ReportData, index: int) -> Card:
-    path = data.pictures[index]
-    truth, said, scores = data.truth[index], data.answers.said[index], data.answers.scores[index]
-
-    def told(chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[tuple[str, str], ...]:
-        order = sorted(np.flatnonzero(chosen), key=lambda label: -scores[label])
-        return tuple((wording.name(data.card.labels[label]), wording.score(float(scores[label]))) for label in order)
-
-    inside = path.is_relative_to(data.root)
-    shown = str(path.relative_to(data.root) if inside else path)
-    return Card(data_uri(path), shown, bool((truth == said).all()), told(said), told(truth))
 
 
 def _scores(data: ReportData) -> dict[str, Any]:

@@ -146,7 +146,8 @@ def _advice(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
 def _about_findings(data: ReportData) -> Iterator[Advice]:
     for finding in data.findings:
         if finding.severity == "error":
-            yield Advice(finding.advice.rstrip(".") or "Look at this finding", finding.text)
+            advice = finding.advice.rstrip(".")
+            yield Advice(advice[:1].upper() + advice[1:] or "Look at what the audit found", finding.message)
 
 
 def _about_labels(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
