@@ -356,8 +356,6 @@ def test_advice_follows_from_what_is_wrong() -> None:
     drifted = replace(fine, float_answers=fine.answers, answers=Answers(
         fine.answers.scores, top_answers(np.eye(2)[[0, 1] * 190 + [1, 0] * 10]), 1, 1))  # fmt: skip
     assert "Quantize more gently" in advice(drifted)
-    by_heart = replace(fine, history=tuple(Epoch("head", 0.1, loss) for loss in (1, 0.5, 0.6, 0.9)))
-    assert "fewer epochs" in advice(by_heart)
     loose = report([0] * 120 + [1] * 80, np.tile([0.99, 0.01], (200, 1)))
     assert "literally" in advice(loose)
     unseen = report([0] * 100, np.eye(3)[[0] * 100], ("a", "b", "c"))

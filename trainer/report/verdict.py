@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from trainer.report.judgement import agreement, calibration_error, claims, reliability, right_rows
 from trainer.report.wording import interval, name, names, of_100, percent, pictures
 
@@ -24,7 +22,6 @@ _WEAK_CLASS = 0.8
 _SURE = 0.9
 _LOOSE_SCORES = 0.1
 _DRIFT = 0.02
-_OVERFIT = 1.25
 _NAMED = 5
 _MOST_ADVICE = 6
 
@@ -99,13 +96,13 @@ def _headline(data: ReportData, judgement: Judgement) -> str:
 def _meaning(data: ReportData, judgement: Judgement) -> str:
     right = judgement.right
     low, high = right.interval
-    which = (
-        "held-out pictures, which it had not learnt from" if data.held_out else f"pictures in “{name(data.root.name)}”"
-    )
+    told = right.total < _FEW_PICTURES or right.hits == right.total  # the headline has the counts already
+    which = "The pictures" if told else f"{right.hits:,} of {right.total:,}; the pictures"
+    origin = "were held out: it had not learnt from them" if data.held_out else f"are those in “{name(data.root.name)}”"
     more = "; more pictures narrow this" if right.total < _FEW_PICTURES else ""
     expected = f"{of_100(low)} to {of_100(high)} of 100 (95 % confidence{more})"
     sentences = [
-        f"{right.hits:,} of {right.total:,} {which}.",
+        f"{which} {origin}.",
         f"For pictures like these, expect it to be right in {expected}.",
     ]
     if judgement.baseline > 0 and right.value < _EXCELLENT:
@@ -116,14 +113,14 @@ def _meaning(data: ReportData, judgement: Judgement) -> str:
 def _confused(data: ReportData, judgement: Judgement) -> str:
     labels = data.card.labels
     parts = []
-    for each in judgement.confusions[:3]:
+    often = bool(judgement.confusions) and judgement.confusions[0].count > 1
+    for each in [each for each in judgement.confusions if each.count > 1 or not often][:3]:
         what = f"“{name(labels[each.truth])}” for “{name(labels[each.said])}”"
         if data.card.kind == "multilabel":
             what = f"“{name(labels[each.said])}” said of pictures of “{name(labels[each.truth])}”"
         parts.append(f"{what} ({each.count} of {each.of})")
     if not parts:
         return ""
-    often = judgement.confusions[0].count > 1
     if data.card.kind == "multilabel":
         return f"Said wrongly{' most often' if often else ''}: {'; '.join(parts)}."
     return f"{'Most often it takes' if often else 'It took'} {'; '.join(parts)}."
@@ -134,7 +131,6 @@ def _advice(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
     yield from _about_labels(data, judgement)
     yield from _about_classes(judgement)
     yield from _about_trust(data)
-    yield from _about_training(data)
     if judgement.right.total < _FEW_PICTURES:
         yield Advice(
             "Judge it on more pictures",
@@ -183,7 +179,7 @@ def _about_classes(judgement: Judgement) -> Iterator[Advice]:
             " it misses them.",
         )
     few = [each.label for each in judgement.classes if 0 < each.found.total < _FEW_OF_A_CLASS]
-    if few:
+    if few and judgement.right.total >= _FEW_PICTURES:  # else there is other advice
         yield Advice(
             f"Collect more pictures of {names(few, at_most=3)}",
             f"Fewer than {_FEW_OF_A_CLASS} of each were judged, so their rows in the table say little.",
@@ -206,22 +202,12 @@ def _about_trust(data: ReportData) -> Iterator[Advice]:
             f"They are off by {error:.2f} on average; choose min_score of a watch by the histogram below.",
         )
     if data.float_answers:
-        fall = float(right_rows(data.truth, data.float_answers.said).mean()) - float(
-            right_rows(data.truth, data.answers.said).mean()
-        )
-        if fall > _DRIFT:
+        rows = [right_rows(data.truth, answers.said) for answers in (data.float_answers, data.answers)]
+        lost, fall = int(rows[0].sum() - rows[1].sum()), float(rows[0].mean() - rows[1].mean())
+        if fall > _DRIFT and lost > 1:  # one picture is no evidence
             agreed = agreement(data.answers, data.float_answers)
             yield Advice(
                 "Quantize more gently",
                 f"int8 lost {fall * 100:.1f} points against float (same answer in {percent(agreed.value)}); raise"
                 " quantize.calibration_pictures in the recipe.",
             )
-
-
-def _about_training(data: ReportData) -> Iterator[Advice]:
-    losses = [each.val_loss for each in data.history if each.val_loss is not None]
-    if len(losses) > 3 and np.isfinite(losses).all() and losses[-1] > _OVERFIT * min(losses):  # noqa: PLR2004  a trend
-        yield Advice(
-            "Train for fewer epochs, or on more pictures",
-            "The loss on validation pictures rose again at the end: it was learning by heart.",
-        )
