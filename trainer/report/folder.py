@@ -45,10 +45,10 @@ def read_labelled(root: Path, labels: Sequence[str], *, multilabel: bool) -> Lab
     """
     named = _list_folders(root, labels)
     indices = {name: _indices(name, root, labels, multilabel=multilabel) for name in dict.fromkeys(named.values())}
-    if not any(indices.values()):
+    if all(found is None for found in indices.values()):
         raise DataError(_no_match(root, list(indices), labels))
-    judged = {path: indices[name] for path, name in named.items() if indices[name]}
-    unknown = Counter(name for name in named.values() if not indices[name])
+    judged = {path: found for path, name in named.items() if (found := indices[name]) is not None}
+    unknown = Counter(name for name in named.values() if indices[name] is None)
     return Labelled(root, tuple(judged), tuple(judged.values()), dict(unknown))
 
 
@@ -96,8 +96,8 @@ def _matches(name: str, labels: Sequence[str]) -> list[int]:
     return [index for index, label in enumerate(labels) if unicodedata.normalize("NFC", label) == wanted]
 
 
-def _indices(name: str, root: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...]:
-    """The labels that a folder's name stands for; none if it is unknown."""
+def _indices(name: str, root: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...] | None:
+    """The labels that a folder's name stands for; ``None`` if it is unknown."""
     whole = _matches(name, labels)
     if len(whole) > 1:
         raise DataError(
@@ -105,9 +105,9 @@ def _indices(name: str, root: Path, labels: Sequence[str], *, multilabel: bool) 
             "give distinct ones with --labels FILE"
         )
     if whole or not multilabel:
-        return tuple(whole)
+        return tuple(whole) or None
     parts = [_matches(part.strip(), labels) for part in name.split(JOINED)]
-    return tuple(sorted({part[0] for part in parts})) if all(len(part) == 1 for part in parts) else ()
+    return tuple(sorted({part[0] for part in parts})) if all(len(part) == 1 for part in parts) else None
 
 
 def _no_match(root: Path, folders: Sequence[str], labels: Sequence[str]) -> str:
