@@ -1,6 +1,6 @@
-"""Saved models as people have them, really made by the Keras that makes such files: run as a script, in a process of its
-own, because Keras 3 and tf-keras (Keras 2) need not share one with a test.
+"""Saved models as people have them, really made by the Keras that makes such files.
 
+Run as a script, in a process of its own: Keras 3 and tf-keras (Keras 2 as it goes on) need not share one with a test.
 ``python legacy_models.py keras2|keras3 FOLDER`` fills the folder; ``saved_models()`` runs both, once.
 """
 
@@ -12,9 +12,13 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 SIZE_PX = 32
 LABELS = ("red", "green", "blue")
@@ -55,12 +59,16 @@ def saved_models(folder: Path) -> Path:
     return folder
 
 
-def evil_lambda(sentinel: Path) -> Any:
+def evil_lambda(sentinel: Path) -> FunctionType:
     """A function that leaves a trace when it runs; its byte code goes into the file."""
     return eval(f"lambda x: (open({str(sentinel)!r}, 'w').close(), x)[1]")  # noqa: S307  the path must be a constant in it
 
 
-def train(k: Any) -> Any:
+crash_if_told = eval("lambda x: __import__('os').abort() if 'CRASH' in __import__('os').environ else x")  # noqa: S307
+"""As above; a model that takes its process down."""
+
+
+def train(k: ModuleType) -> keras.Model:
     """A small CNN that tells the colours apart, on pixels 0…1."""
     rng = np.random.default_rng(3)
     truth = np.arange(240) % 3
@@ -81,7 +89,7 @@ def train(k: Any) -> Any:
     return model
 
 
-def with_statistics(k: Any, model: Any) -> Any:
+def with_statistics(k: ModuleType, model: keras.Model) -> keras.Model:
     """Untrained batch norms let everything through; these do something."""
     rng = np.random.default_rng(4)
     for layer in model.layers:
@@ -128,6 +136,8 @@ def keras2(folder: Path) -> None:
     evil = [k.layers.Input((SIZE_PX, SIZE_PX, 3)), k.layers.Lambda(evil_lambda(folder / "ran")), *cnn.layers]
     k.Sequential(evil).save(folder / "lambda.h5")
     k.Sequential(evil).save(folder / "lambda2.keras")
+    crashing = [k.layers.Input((SIZE_PX, SIZE_PX, 3)), k.layers.Lambda(crash_if_told), *cnn.layers]
+    k.Sequential(crashing).save(folder / "crash.h5")
     for layer in cnn.layers:
         layer.set_weights([np.zeros_like(values) for values in layer.get_weights()])
     cnn.save(folder / "zero.h5")
@@ -152,7 +162,7 @@ def keras3(folder: Path) -> None:
 
 
 def as_r_writes_it(source: Path, target: Path) -> None:
-    """R's keras hands its model to Python's Keras; what differs is the name's end, older versions and bytes for text."""
+    """R's keras hands its model to Python's; what differs is the name's end, older versions and bytes for text."""
     import h5py
 
     target.write_bytes(source.read_bytes())

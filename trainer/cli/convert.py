@@ -52,7 +52,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--labels", type=Path, metavar="FILE", help="one label per line, in the order of its outputs")
     parser.add_argument(
         "--calibration", type=Path, metavar="FOLDER",
-        help="pictures like those it will see, 50 to 100; in folders named like its labels they also show how right it is",
+        help="pictures like those it will see, 50 to 100; in folders named like its labels they also judge it",
     )  # fmt: skip
     parser.add_argument("--kind", choices=get_args(Kind), help="what its output is (default: recognised; embed is not)")
     parser.add_argument(
@@ -207,8 +207,9 @@ def _print_summary(answer: Answer, console: Console, *, whole: bool = False) -> 
     if inspection is None or loaded is None:
         raise RuntimeError("the child left an incomplete answer")
     table = Table(box=None, pad_edge=False)
-    for column in ("layer", "kind", "shape", "parameters"):
-        table.add_column(column, justify="right" if column == "parameters" else "left", no_wrap=True)
+    for column in ("layer", "kind", "shape"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True, min_width=10)
     rows = list(loaded.layers)
     skipped = 0 if whole else max(0, len(rows) - _SUMMARY_HEAD - _SUMMARY_TAIL)
     shown = rows[:_SUMMARY_HEAD] + rows[_SUMMARY_HEAD + skipped :]
@@ -244,10 +245,16 @@ def _print_verdict(result: ConvertResult, sight: list[list[object]] | None) -> N
 
     console = Console(highlight=False, soft_wrap=True)
     comparison = result.comparison
-    words = "mean cosine similarity" if result.card.kind == "embed" else "same answer in"
+    count = len(comparison.int8_values)
+    if result.card.kind == "embed":
+        cosines = comparison.cosines()
+        words = (
+            f"cosine similarity of float and int8 {cosines.mean():.4f}, at worst {cosines.min():.4f}, {count} pictures"
+        )
+    else:
+        words = f"float and int8 give the same answer in {comparison.agreement:.1%} of {count} pictures"
     console.print(
-        f"\n[bold]{result.path}[/bold]: {result.card.kind}, {words} {comparison.agreement:.1%} of "
-        f"{len(comparison.int8_values)} pictures, float and int8; {comparison.latency_ms:.2f} ms a picture here"
+        f"\n[bold]{result.path}[/bold]: {result.card.kind}, {words}; {comparison.latency_ms:.2f} ms a picture here"
     )
     _print_accuracy(comparison, console)
     if sight:

@@ -46,7 +46,9 @@ def complete(
 
     Args:
         model: for messages.
-        mode, labels, calibration: as told by flags.
+        mode: as told by a flag.
+        labels: likewise.
+        calibration: likewise.
         is_embed: a feature vector has no labels.
         hints: what speaks for one mode or another.
         can_ask: a person sits at a terminal.
@@ -66,7 +68,7 @@ def complete(
         listed = "\n".join(f"  {name:<6} {text}" for name, text in MODES.items())
         question = f"What was a pixel (0 to 255) turned into before this model saw it, when it was trained?{hint}"
         said = ask(f"{question}\n{listed}\nmode: ", MODES)
-        mode = next(name for name in MODES if name == said)
+        [mode] = [name for name in MODES if name == said]
     if labels is None and not is_embed:
         if not can_ask:
             raise UsageError(
