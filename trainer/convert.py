@@ -1,0 +1,272 @@
+"""``convert``: from somebody's saved Keras or TensorFlow model to a proven model file, step by step."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from edge.model import Model
+from edge.model_card import Golden, InputSpec, ModelCard
+from edge.model_file import GoldenSamples, ModelFile, write_model_file
+from edge.preprocess import prepare, read_picture
+from trainer import golden
+from trainer.calibration_pictures import CalibrationPictures, collect
+from trainer.comparison import Comparison, compare
+from trainer.errors import DataError, ProofError
+from trainer.pack import add_metadata
+from trainer.quantize import to_int8_tflite
+from trainer.saved.child import ask_child
+from trainer.saved.protocol import REFERENCE_FILE, TFLITE_FILE, Answer, PixelMode, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.model_card import Kind
+    from trainer.progress import Steps
+    from trainer.saved.protocol import Inspection, Loaded
+
+CALIBRATION_PICTURES = 100
+PROVING_PICTURES = 500
+REFERENCE_PICTURES = 16
+"""Enough to see that the converted graph does what the saved model did."""
+MAX_FALL = 0.05
+"""How far int8 may be less right than float, where the truth is known."""
+_PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "tf-keras", "ai-edge-quantizer", "ai-edge-litert", "sightpost")
+_GOLDEN_STEPS = 0.05
+"""How far a golden feature may be off, as a part of the largest feature: a dozen int8 steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What is known of a model besides itself; nothing of it is guessed.
+
+    Attributes:
+        model: the saved model.
+        mode: what a pixel becomes before the model sees it.
+        labels: of its outputs, in their order; empty for ``embed``.
+        kind: as told; ``None`` recognises it.
+        spec: how a picture is brought to the model's size; colours and size are completed from the model.
+        size_px, output: for a model that leaves them open.
+        trust: load it although code inside it may run.
+        min_agreement: share of equal answers of float and int8 below which nothing is written; for ``embed`` the mean
+            cosine similarity.
+        time_limit_s: for loading and converting.
+    """
+
+    model: Path
+    mode: PixelMode
+    labels: tuple[str, ...] = ()
+    kind: Kind | None = None
+    spec: InputSpec = field(default_factory=InputSpec)
+    size_px: tuple[int, int] | None = None
+    output: str | None = None
+    trust: bool = False
+    min_agreement: float = 0.9
+    time_limit_s: float = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """What ``convert`` made and how it compares with the model it came from."""
+
+    path: Path
+    card: ModelCard
+    inspection: Inspection
+    loaded: Loaded
+    comparison: Comparison
+
+    def summary(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"file": str(self.path), "bytes": self.path.stat().st_size, "name": self.card.name,
+                "version": self.card.version, "kind": self.card.kind, "labels": list(self.card.labels),
+                "loaded_by": self.loaded.loader, "saved_by": self.inspection.saved_by,
+                "parameters": self.loaded.parameters, **self.card.metrics}  # fmt: skip
+
+
+def convert(
+    conversion: Conversion,
+    pictures_root: Path,
+    out: Path,
+    *,
+    name: str,
+    steps: Steps,
+    on_loaded: Callable[[Answer], None] = lambda _answer: None,
+) -> ConvertResult:
+    """Load, check, convert, quantize, prove and write somebody's saved model.
+
+    Args:
+        conversion: the model and what is known of it.
+        pictures_root: pictures like those it will see; class folders named like its labels also give its accuracy.
+        out: where the model file goes; what is there stays until the new one is proven.
+        name: the model's name in its card and in messages.
+        steps: shows progress.
+        on_loaded: told what was found when the model had been loaded.
+
+    Raises:
+        UntrustedModelError: loading it could run code.
+        SavedModelError: it cannot be loaded or is no picture model, or something about it was not told.
+        DataError: too few pictures.
+        ProofError: a converted form does not do what the model did; nothing is written.
+        ModelFileError: the file cannot be written.
+    """
+    if not out.absolute().parent.is_dir():
+        raise DataError(f"{out}: its folder does not exist; make it first")
+    with steps.step("look at the pictures") as step:
+        pictures = collect(pictures_root, conversion.labels, limit=PROVING_PICTURES, on_file=step.advance)
+        step.outcome = f"{len(pictures.paths)} pictures" + (
+            "" if pictures.truth is None else ", in folders of its labels"
+        )
+    for line in pictures.rejected[:5]:
+        steps.note(line)
+    with tempfile.TemporaryDirectory(prefix="sightpost-") as folder:
+        return _convert(conversion, pictures, out, Path(folder), name, steps, on_loaded)
+
+
+def _convert(
+    conversion: Conversion,
+    pictures: CalibrationPictures,
+    out: Path,
+    folder: Path,
+    name: str,
+    steps: Steps,
+    on_loaded: Callable[[Answer], None],
+) -> ConvertResult:
+    with steps.step("load and convert") as step:
+        answer = ask_child(_request(conversion, pictures, folder), time_limit_s=conversion.time_limit_s)
+        inspection, loaded = answer.inspection, answer.loaded
+        if inspection is None or loaded is None or loaded.spec is None or loaded.kind is None:
+            raise RuntimeError("the child left an incomplete answer")
+        float_tflite = (folder / TFLITE_FILE).read_bytes()
+        reference = np.load(folder / REFERENCE_FILE, allow_pickle=False)
+        step.outcome = f"loaded by {loaded.loader}; {loaded.kind}"
+    on_loaded(answer)
+    spec = loaded.spec
+    with steps.step("quantize") as step:
+        chosen = pictures.paths[:CALIBRATION_PICTURES]
+        int8_tflite = to_int8_tflite(float_tflite, [prepare(read_picture(path), spec) for path in chosen])
+        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float → {len(int8_tflite) / 1e6:.1f} MB int8"
+    card = ModelCard(
+        name=name,
+        version=hashlib.sha256(int8_tflite).hexdigest()[:12],
+        kind=loaded.kind,
+        input=spec,
+        labels=conversion.labels,
+        provenance=_provenance(conversion, inspection, loaded, calibrated_on=len(chosen)),
+    )
+    flatbuffer = add_metadata(int8_tflite, card)
+    float_model, int8_model = _model(float_tflite, card, out), _model(flatbuffer, card, out)
+    with steps.step("prove float and int8", len(pictures.paths)) as step:
+        comparison = compare(float_model, int8_model, pictures, on_picture=step.advance)
+        step.outcome = f"agreement {comparison.agreement:.1%}, {comparison.latency_ms:.2f} ms"
+    _check(comparison, reference, conversion, out)
+    with steps.step("write the file") as step:
+        card, samples = _with_golden(int8_model, card, comparison, pictures)
+        write_model_file(out, flatbuffer, card, samples)
+        Model.load(out)  # as a device would, golden samples included
+        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB"
+    return ConvertResult(out, card, inspection, loaded, comparison)
+
+
+def _request(conversion: Conversion, pictures: CalibrationPictures, folder: Path) -> Request:
+    return Request(
+        action="export",
+        path=conversion.model,
+        folder=folder,
+        trust=conversion.trust,
+        mode=conversion.mode,
+        kind=conversion.kind,
+        classes=len(conversion.labels) or None,
+        size_px=conversion.size_px,
+        output=conversion.output,
+        spec=conversion.spec,
+        pictures=tuple(path.absolute() for path in pictures.paths[:REFERENCE_PICTURES]),
+    )
+
+
+def _model(content: bytes, card: ModelCard, out: Path) -> Model:
+    return Model(ModelFile(path=out, content=content, card=card, labels=card.labels, golden=None, sha256=""))
+
+
+def _check(comparison: Comparison, reference: np.ndarray[Any, Any], conversion: Conversion, out: Path) -> None:
+    """Refuse what does not do as the saved model did."""
+    off = comparison.difference_from(reference)
+    if not off <= comparison.float_tolerance:
+        raise ProofError(
+            f"{out}: not written: the float TFLite form answers differently from the saved model (by {off:.3g}); "
+            "it holds something that TFLite computes in another way"
+        )
+    advice = "give more pictures that look like what the model will see, or --min-agreement if you accept it"
+    if comparison.agreement < conversion.min_agreement:
+        raise ProofError(
+            f"{out}: not written: int8 agrees with float in {comparison.agreement:.1%} and "
+            f"{conversion.min_agreement:.1%} is asked for; {advice}"
+        )
+    judged = comparison.evaluations()
+    if judged is None:
+        return
+    as_float, as_int8 = judged
+    lost = int(as_float.right.sum()) - int(as_int8.right.sum())
+    if lost > 1 and as_float.accuracy - as_int8.accuracy > MAX_FALL:  # one picture of a small set is no evidence
+        raise ProofError(
+            f"{out}: not written: int8 is right in {as_int8.accuracy:.1%}, float in {as_float.accuracy:.1%}; {advice}"
+        )
+
+
+def _with_golden(
+    model: Model, card: ModelCard, comparison: Comparison, pictures: CalibrationPictures
+) -> tuple[ModelCard, GoldenSamples]:
+    positions = comparison.sensitive(golden.COUNT)
+    samples = golden.capture(model, [read_picture(pictures.paths[position]) for position in positions])
+    tolerance = golden.TOLERANCE
+    if card.kind == "embed":
+        features = np.stack([_features(model, frame) for frame in samples.frames])
+        samples = GoldenSamples(samples.frames, features)
+        tolerance = max(tolerance, _GOLDEN_STEPS * float(np.abs(features).max()))
+    metrics = comparison.summary()
+    return replace(card, golden=Golden(count=len(positions), tolerance=tolerance), metrics=metrics), samples
+
+
+def _features(model: Model, frame: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401  an Image
+    embedding = model.predict(frame).embedding
+    if embedding is None:
+        raise RuntimeError("a feature model gave no features")
+    return embedding.ravel()
+
+
+def _provenance(
+    conversion: Conversion, inspection: Inspection, loaded: Loaded, *, calibrated_on: int
+) -> dict[str, Any]:
+    installed = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}
+    return {
+        "converted_from": {
+            "file": conversion.model.name,
+            "sha256": _digest(conversion.model),
+            "format": inspection.format,
+            "saved_by": inspection.saved_by,
+            "loaded_by": loaded.loader,
+            "trusted": conversion.trust,
+        },
+        "mode": conversion.mode,
+        "added": loaded.added,
+        "calibrated_on": calibrated_on,
+        "versions": {name: installed[name] for name in _PACKAGES if name in installed},
+    }
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder with their names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        if file != path:
+            digest.update(str(file.relative_to(path)).encode("utf-8", "surrogateescape") + b"\0")
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
