@@ -1,8 +1,8 @@
 """What others do, written anew from a description, to compare with.
 
-Frigate's recipe for its custom classification: a frozen MobileNetV2 0.35, pixels scaled to 0…1 although the weights were
-trained on -1…1, a hidden layer of 128, 50 epochs over a fifth less than all pictures, and calibration on the first files
-that a walk of the folder meets.
+Frigate's recipe for its custom classification: a frozen MobileNetV2 0.35, pixels scaled to 0…1 although the weights
+were trained on -1…1, a hidden layer of 128, 50 epochs over a fifth less than all pictures, and calibration on the first
+files that a walk of the folder meets.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(path: Path, folder: Path, **wanted: Any) -> Answer:  # noqa: ANN401  any field of a Request
+def ask(path: Path, folder: Path, **wanted: Any) -> Answer:
     folder.mkdir(exist_ok=True)
     return ask_child(Request(**{"action": "load", "path": path, "folder": folder, **wanted}), time_limit_s=TIME_LIMIT_S)
 
 
-def convert(models: Path, name: str, out: Path, *flags: object, **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401  of subprocess.run
+def convert(models: Path, name: str, out: Path, *flags: object, **options: Any) -> subprocess.CompletedProcess[str]:
     return command(
         "sightpost-train", "convert", models / name, "--out", out, "--calibration", models / "pictures",
         *flags, timeout_s=TIME_LIMIT_S, **options,

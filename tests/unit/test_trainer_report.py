@@ -21,7 +21,8 @@ from models import tiny_model
 from edge.model_card import InputSpec, Kind, ModelCard
 from trainer.calibrate import expected_calibration_error, softmax
 from trainer.errors import DataError
-from trainer.report import Answers, Epoch, Finding, ReportData, Unknown, render_report, top_answers, write_report
+from trainer.findings import Finding
+from trainer.report import Answers, Epoch, ReportData, Unknown, render_report, top_answers, write_report
 from trainer.report.deploy import deployment
 from trainer.report.folder import read_labelled
 from trainer.report.judgement import calibration_error, claims, judge, reliability, uncalibrated
@@ -129,7 +130,7 @@ def full_report(labels: tuple[str, ...] = ("open", "shut", "ajar")) -> ReportDat
             Finding(
                 "error", "copies", "two copies", "Remove one.", examples=tuple(f"{n}.jpg ≈ x.jpg" for n in range(7))
             ),
-            Finding("info", "camera", "all of one camera"),
+            Finding("info", "camera", "all of one camera", ""),
         ),
         notes=("a note",),
         recipe='[backbone]\nname = "mobilenetv2"\n',
@@ -445,7 +446,7 @@ def test_pictures_of_the_page_say_what_they_are_without_being_seen(tmp_path: Pat
 
 def test_the_pictures_of_a_finding_are_shown(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "copy.png"), np.zeros((20, 30, 3), np.uint8))
-    finding = Finding("warning", "copies", "copies", paths=(tmp_path / "copy.png", tmp_path / "gone.png"))
+    finding = Finding("warning", "copies", "copies", "", paths=(tmp_path / "copy.png", tmp_path / "gone.png"))
     page = Page(render_report(random_report(2, 5, root=tmp_path, findings=(finding,))))
     assert [attributes["alt"] for tag, attributes in page.elements if tag == "img"] == ["copy.png"]
 
@@ -490,6 +491,13 @@ def test_a_joined_folder_is_several_labels_only_for_a_multilabel_model(tmp_path:
     assert read_labelled(root, ("car", "person"), multilabel=True).labels == ((0,), (0, 1))
     assert read_labelled(root, ("car", "person"), multilabel=False).unknown == {"car+person": 1}
     assert read_labelled(root, ("car", "car+person"), multilabel=False).labels == ((0,), (1,))
+
+
+def test_a_csv_file_names_the_labels_too(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\n1.jpg,car|person\n2.jpg,car\n3.jpg,dog\n4.jpg,\n")
+    found = read_labelled(tmp_path / "list.csv", ("car", "person"), multilabel=True)
+    assert found.labels == ((0, 1), (0,), ())
+    assert found.unknown == {"dog": 1}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 JavaScript) and everything that came from outside (labels, file names, messages) is escaped.
 """
 
-from trainer.report.content import Answers, Epoch, Finding, ReportData, Unknown, top_answers
+from trainer.report.content import Answers, Epoch, ReportData, Unknown, top_answers
 from trainer.report.page import render_report, write_report
 
-__all__ = ["Answers", "Epoch", "Finding", "ReportData", "Unknown", "render_report", "top_answers", "write_report"]
+__all__ = ["Answers", "Epoch", "ReportData", "Unknown", "render_report", "top_answers", "write_report"]

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edge.model_card import ModelCard
-
-Severity = Literal["error", "warning", "info"]
+    from trainer.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +41,6 @@ class Epoch:
     loss: float
     val_loss: float | None = None
     val_accuracy: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that the audit found in the pictures.
-
-    Attributes:
-        severity: ``error`` makes training impossible or its figures wrong, ``warning`` costs accuracy or misleads.
-        kind: a stable name for machines.
-        message: what is the case.
-        advice: what to do about it.
-        paths: the pictures concerned; the page shows the first few of them.
-        examples: lines that name some of them.
-    """
-
-    severity: Severity
-    kind: str
-    message: str
-    advice: str = ""
-    paths: tuple[Path, ...] = ()
-    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A folder of class folders, matched with the labels of a model that was trained elsewhere."""
+"""A folder of class folders, or a CSV file, matched with the labels of a model that was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from edge.preprocess import PICTURE_SUFFIXES
 from trainer.errors import DataError
 from trainer.report.wording import names, pictures
+from trainer.sources import BOTH as JOINED
+from trainer.sources import list_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-JOINED = "+"
-"""A folder ``cat+dog`` holds pictures of both, for a ``multilabel`` model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,14 @@ class Labelled:
 
 
 def read_labelled(root: Path, labels: Sequence[str], *, multilabel: bool) -> Labelled:
-    """List the pictures below the folders that are named like the model's labels, without opening them.
+    """List the pictures below the folders that are named like the model's labels, or that a CSV file lists.
 
     Names are compared as people see them: an ``é`` of one code point and one of two are the same.
 
     Raises:
         DataError: not a folder of class folders, none of them is a label of the model, or a label is there twice.
     """
-    named = _list_folders(root, labels)
+    named = _list_table(root) if root.is_file() else _list_folders(root, labels)
     indices = {name: _indices(name, root, labels, multilabel=multilabel) for name in dict.fromkeys(named.values())}
     if all(found is None for found in indices.values()):
         raise DataError(_no_match(root, list(indices), labels))
@@ -56,6 +55,12 @@ def describe_unknown(unknown: dict[str, int], labels: Sequence[str]) -> str:
     """One sentence about folders that were left out."""
     folders = names([f"{folder} ({pictures(count)})" for folder, count in unknown.items()])
     return f"Left out, since no label of the model has their name: {folders}. Its labels are {names(labels)}."
+
+
+def _list_table(path: Path) -> dict[Path, str]:
+    """Each picture of a CSV file with its labels, joined as in a folder's name."""
+    source = list_pictures(path)
+    return {entry.path: JOINED.join(source.labels[label] for label in entry.labels) for entry in source.entries}
 
 
 def _list_folders(root: Path, labels: Sequence[str]) -> dict[Path, str]:
@@ -98,6 +103,8 @@ def _matches(name: str, labels: Sequence[str]) -> list[int]:
 
 def _indices(name: str, root: Path, labels: Sequence[str], *, multilabel: bool) -> tuple[int, ...] | None:
     """The labels that a folder's name stands for; ``None`` if it is unknown."""
+    if multilabel and not name:
+        return ()  # a CSV file may list a picture that shows none of them
     whole = _matches(name, labels)
     if len(whole) > 1:
         raise DataError(

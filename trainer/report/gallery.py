@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from trainer.report.content import Finding, ReportData
+    from trainer.findings import Finding
+    from trainer.report.content import ReportData
     from trainer.report.judgement import Judgement
 
 _SHOWN_PICTURES = 12
