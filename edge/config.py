@@ -95,6 +95,9 @@ class WatchConfig(_Section, frozen=True, kw_only=True):
     ``roi`` is ``[left, top, right, bottom]`` as fractions of the frame. ``interval_s`` 0 asks of every frame.
     An answer becomes the state when it has held for ``hold_s`` seconds and ``hold_frames`` answers in a row;
     an answer whose score is below ``min_score`` is ``unknown``.
+
+    ``output`` ``embedding`` publishes the feature vector of every look instead of deciding; ``auto`` does so for models
+    of kind ``embed``. ``encoding`` says how its numbers are written, ``l2`` brings it to length 1 before.
     """
 
     camera: Name
@@ -105,6 +108,9 @@ class WatchConfig(_Section, frozen=True, kw_only=True):
     hold_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
     min_score: Fraction = 0.0
     top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    output: Literal["auto", "answer", "embedding"] = "auto"
+    encoding: Literal["float16", "int8", "list"] = "float16"
+    l2: bool = False
 
 
 class Config(_Section, frozen=True, kw_only=True):

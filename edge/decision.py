@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UNKNOWN = "unknown"
-"""The answer when no class scores high enough."""
+from edge.answer import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

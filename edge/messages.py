@@ -13,6 +13,7 @@ import msgspec
 
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
 from edge.record import MESSAGE_FORMAT, ClockQuality, Message, Post
+from edge.vectors import PackedArray  # noqa: TC001  likewise
 
 CameraStatus = Literal["live", "stale", "dark", "frozen"]
 
@@ -36,6 +37,10 @@ class Topics:
     def event(self, watch: str) -> str:
         """Every change of what the watch sees."""
         return f"{self.prefix}/{self.device}/{watch}/event"
+
+    def embedding(self, watch: str) -> str:
+        """The feature vector of every look."""
+        return f"{self.prefix}/{self.device}/{watch}/embedding"
 
     def camera_status(self, camera: str) -> str:
         """Whether the camera delivers: retained."""
@@ -105,6 +110,27 @@ class EventMessage(_Answer, frozen=True, kw_only=True):
     """``<watch>/event``: the state changed. As the state, and the label ``previous`` to it (``null`` for the first)."""
 
     previous: str | None
+    replayed: bool = False
+
+
+class EmbeddingMessage(Message, frozen=True, kw_only=True):
+    """``<watch>/embedding``: the feature vector of one look, for a classifier of the subscriber's own.
+
+    Attributes:
+        embedding: its numbers; see ``docs/embeddings.md``.
+        l2: whether it was brought to length 1.
+        captured_at: when the frame was taken: ISO 8601, UTC, milliseconds.
+        replayed: it was sent later than live.
+    """
+
+    device: str
+    watch: str
+    camera: str
+    embedding: PackedArray
+    l2: bool
+    captured_at: str
+    clock: Clock
+    model: Model
     replayed: bool = False
 
 

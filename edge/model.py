@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec.structs import replace
 
+from edge.answer import JOINT, NONE, UNKNOWN, Known, chosen
 from edge.errors import ModelFileError
 from edge.model_card import InputSpec, Kind
 from edge.model_file import ModelFile, read_labels, read_model_file
@@ -35,25 +36,37 @@ class Prediction:
         labels: the names of the classes.
         scores: ``(classes,) float32`` in 0…1, in the order of the labels; empty for an ``embed`` model.
         embedding: ``(n,) float32`` or ``(h, w, n)``, where the model gives one.
+        chosen: the labels that are the answer; ``None`` takes the one with the highest score.
+        known: whether the picture is like one of the classes at all, by the card's unknown rule.
     """
 
     labels: tuple[str, ...]
     scores: npt.NDArray[np.float32]
     embedding: npt.NDArray[np.float32] | None = None
+    chosen: tuple[str, ...] | None = None
+    known: bool = True
 
     @property
     def label(self) -> str:
-        """The class with the highest score."""
-        return self.labels[int(np.argmax(self.scores))]
+        """The answer in one word: a label, several joined, ``none`` of them, or ``unknown``."""
+        if not self.known:
+            return UNKNOWN
+        if self.chosen is None:
+            return self.labels[int(np.argmax(self.scores))]
+        return JOINT.join(self.chosen) if self.chosen else NONE
 
     @property
     def score(self) -> float:
-        """The highest score."""
-        return float(np.max(self.scores))
+        """The score of the answer; the highest one where the answer is ``unknown``."""
+        return self.score_of(self.label) if self.known else float(np.max(self.scores))
 
     def score_of(self, label: str) -> float:
-        """The score of one class."""
-        return float(self.scores[self.labels.index(label)])
+        """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves."""
+        if label in self.labels:
+            return float(self.scores[self.labels.index(label)])
+        if label == NONE:
+            return 1.0 - float(np.max(self.scores))
+        return min(float(self.scores[self.labels.index(part)]) for part in label.split(JOINT))
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""
@@ -98,6 +111,8 @@ class Model:
         self.spec = _resolve_spec(file, spec, self.engine.input)
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
+        self._known = _known(file, self.engine)
+        self._thresholds = file.card.thresholds if file.card else {}
 
     @classmethod
     def load(
@@ -152,7 +167,14 @@ class Model:
             return Prediction((), np.empty(0, np.float32), outputs.get(EMBEDDING))
         if scores.size == 1 and len(self.labels) == 2:  # noqa: PLR2004  a sigmoid answers for the second of two labels
             scores = np.array([1.0 - scores.flat[0], scores.flat[0]], dtype=np.float32)
-        return Prediction(self.labels, scores.ravel(), outputs.get(EMBEDDING))
+        scores, embedding = scores.ravel(), outputs.get(EMBEDDING)
+        return Prediction(
+            self.labels,
+            scores,
+            embedding,
+            chosen(self.kind, self.labels, scores, self._thresholds),
+            self._known is None or self._known.knows(scores, embedding),
+        )
 
     def _golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:
         prediction = self.predict(frame)
@@ -180,6 +202,19 @@ class Model:
                 "give a labels file with exactly one line per output"
             )
         return labels
+
+
+def _known(file: ModelFile, engine: Engine) -> Known | None:
+    """The card's unknown rule, ready to be asked."""
+    if file.card is None or file.card.unknown is None:
+        return None
+    try:
+        known = Known.of(file.card.unknown)
+    except ValueError as error:
+        raise ModelFileError(f"{file.path}: the unknown rule of its card is damaged: {error}") from error
+    if known.needs_embedding and EMBEDDING not in engine.outputs:
+        raise ModelFileError(f"{file.path}: its unknown rule looks at the embedding, which it does not give")
+    return known
 
 
 def _resolve_spec(file: ModelFile, given: InputSpec | None, tensor: Tensor) -> InputSpec:

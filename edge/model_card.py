@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edge.vectors import PackedArray
+
 CARD_FORMAT = 1
 """Version of the card's layout; raised when a reader of the old one would misread the new one."""
 
@@ -40,11 +42,30 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
 
 
+class UnknownRule(msgspec.Struct, frozen=True, kw_only=True):
+    """When a picture shows none of the classes: its value lies below the threshold.
+
+    Attributes:
+        method: where the value comes from. ``max_score``: the best score. ``centers``: the cosine between the embedding
+            and the nearest row of ``centers``, one per class. ``energy``: log Σ exp(logits), the logits being
+            ``weights`` · embedding + ``bias``.
+        threshold: chosen on validation pictures, of which ``rejected`` (0…1) lie below it.
+        arrays: what the method needs, packed by ``edge.vectors.pack``, by name.
+    """
+
+    method: Literal["max_score", "centers", "energy"]
+    threshold: float
+    rejected: float = 0.0
+    arrays: dict[str, PackedArray] = {}
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """``card.json``.
 
     ``metrics`` and ``provenance`` are free-form records for people and reports; nothing on the device depends on them.
     Scores come out of the graph calibrated: ``temperature`` says by which temperature the logits were divided.
+    ``thresholds`` are the smallest scores at which a label counts: of a ``binary`` model that of its second label, of a
+    ``multilabel`` model that of each; a half where none is given.
     """
 
     format: int = CARD_FORMAT
@@ -55,6 +76,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     temperature: float = 1.0
     thresholds: dict[str, float] = {}
+    unknown: UnknownRule | None = None
     golden: Golden | None = None
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge.camera import Camera, CameraStatus
-    from edge.watch import Answer, Watch
+    from edge.watch import Answer, Embedded, Watch
 
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
@@ -56,7 +56,7 @@ class Observer:
         self,
         lookouts: Sequence[Lookout],
         *,
-        on_answer: Callable[[Answer], None],
+        on_answer: Callable[[Answer | Embedded], None],
         on_status: Callable[[str, CameraStatus], None],
         clock: Callable[[], float],
         wait: Callable[[list[socket.socket], float], Sequence[object]] = wait,

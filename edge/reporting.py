@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.messages import CameraStatusMessage, Clock, Model, Score, StateMessage, changed, utc
-from edge.record import Post, boot_id, clock_quality
+from edge.messages import CameraStatusMessage, Clock, EmbeddingMessage, Model, Score, StateMessage, changed, utc
+from edge.record import Post, Priority, boot_id, clock_quality
+from edge.vectors import pack
+from edge.watch import Embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +44,11 @@ class Reporter:
         self._monotonic = monotonic
         self._boot_id = boot_id()
 
-    def answer(self, answer: Answer) -> None:
-        """Say a state that has changed; an answer that changes nothing is no news."""
+    def answer(self, answer: Answer | Embedded) -> None:
+        """Say a state that has changed, or a feature vector; an answer that changes nothing is no news."""
+        if isinstance(answer, Embedded):
+            self._embedding(answer)
+            return
         if answer.label is None or not answer.changed:
             return
         watch = answer.watch
@@ -63,6 +68,21 @@ class Reporter:
             model=Model(name=watch.model.name, version=watch.model.version),
         )
         self._put(*changed(self._topics, state, previous=answer.previous))
+
+    def _embedding(self, seen: Embedded) -> None:
+        """Vectors are the first to go when the outbox is full: there is one for every look."""
+        watch = seen.watch
+        message = EmbeddingMessage(
+            device=self._topics.device,
+            watch=watch.name,
+            camera=watch.config.camera,
+            embedding=pack(seen.embedding, watch.config.encoding),
+            l2=watch.config.l2,
+            captured_at=utc(seen.frame.captured_at_s),
+            clock=self._stamp(),
+            model=Model(name=watch.model.name, version=watch.model.version),
+        )
+        self._put(Post(self._topics.embedding(watch.name), message, priority=Priority.EXPENDABLE))
 
     def camera(self, name: str, status: CameraStatus) -> None:
         """Say how a camera is; one that has only just been started is not worth a word."""

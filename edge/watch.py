@@ -6,15 +6,30 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.decision import UNKNOWN, Decision, Rules, decide
+from edge.answer import UNKNOWN
+from edge.decision import Decision, Rules, decide
 from edge.errors import ConfigError
+from edge.runtime import EMBEDDING
+from edge.vectors import unit
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from edge.config import WatchConfig
     from edge.frame import Frame
     from edge.model import Model, Prediction
 
-DECIDABLE = ("classify", "binary")
+DECIDABLE = ("classify", "binary", "multilabel")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The feature vector of one frame, ``(n,) float32`` or ``(h, w, n)``."""
+
+    watch: Watch
+    frame: Frame
+    embedding: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +62,18 @@ class Watch:
         """Join a watch with its model.
 
         Raises:
-            ConfigError: the model does not answer with one class.
+            ConfigError: the model does not give what the watch is to publish.
         """
-        if model.kind not in DECIDABLE:
+        self.embeds = config.output == "embedding" or (config.output == "auto" and model.kind == "embed")
+        if self.embeds and EMBEDDING not in model.engine.outputs:
             raise ConfigError(
-                f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which does not name one class; "
-                f"use a model of kind {' or '.join(DECIDABLE)}"
+                f"watches.{name}.output: {model.file.path} gives no feature vectors; use a model of kind 'embed', "
+                'or output = "answer"'
+            )
+        if not self.embeds and model.kind not in DECIDABLE:
+            raise ConfigError(
+                f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which names no class; "
+                f'use a model of kind {" or ".join(DECIDABLE)}, or output = "embedding"'
             )
         self.name = name
         self.config = config
@@ -67,10 +88,12 @@ class Watch:
         """When it wants to look again, on the frames' clock; minus infinity where it looks at every frame."""
         return self._due_s
 
-    def look(self, frame: Frame) -> Answer:
-        """Answer for a frame, and decide."""
+    def look(self, frame: Frame) -> Answer | Embedded:
+        """Answer for a frame, and decide; or give its feature vector."""
         self._plan_next(frame.clock_s)
         prediction = self.model.predict(frame.image, roi=self.config.roi)
+        if self.embeds and prediction.embedding is not None:
+            return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
         before = self._decision
         self._decision = decide(before, prediction.label, prediction.score, frame.clock_s, self._rules)
         label = self._decision.label

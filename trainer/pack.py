@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.model_file import CARD_ENTRY
 from edge.tflite_metadata import ENTRY_NAME, TensorText, build_metadata
+from trainer.graph import inline_buffers
 
 if TYPE_CHECKING:
     from edge.model_card import ModelCard
@@ -23,7 +24,7 @@ def add_metadata(flatbuffer: bytes, card: ModelCard) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flatbuffer))
-    _inline_buffers(model, flatbuffer)
+    inline_buffers(model, flatbuffer)
     outputs = [_output_text(name) for name in _output_names(model)]
     inputs = [TensorText("image", "Picture with pixels as they are, 0 to 255; the scaling is inside the model.")]
     metadata = build_metadata(
@@ -37,16 +38,6 @@ def add_metadata(flatbuffer: bytes, card: ModelCard) -> bytes:
     _add_entry(model, ENTRY_NAME, metadata)
     _add_entry(model, CARD_ENTRY, b"card.json in the appended zip")
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
-
-
-def _inline_buffers(model: Any, flatbuffer: bytes) -> None:  # noqa: ANN401  the generated schema has no types
-    import numpy as np
-
-    for buffer in model.buffers:
-        if buffer.offset > 1:  # 0 and 1 mean that the data is inside
-            start = buffer.offset
-            buffer.data = np.frombuffer(flatbuffer[start : start + buffer.size], dtype=np.uint8)
-            buffer.offset, buffer.size = 0, 0
 
 
 def _output_names(model: Any) -> list[str]:  # noqa: ANN401  as above

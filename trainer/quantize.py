@@ -1,25 +1,33 @@
 """From a Keras model to an int8 ``.tflite``: float conversion by TensorFlow, quantization by ai-edge-quantizer.
 
 TensorFlow's own calibrator widens the ranges of in-place buffers, and calibrates nothing at all, silently, when the
-representative set is wrong; the quantizer used here is deterministic and takes the plain minimum and maximum.
+representative set is wrong. Here the ranges are measured (``trainer.ranges``), the quantizer applies them, the same way
+every time, and the shift that rounding leaves behind is taken back (``trainer.bias``).
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainer.bias import check_scales, correct_biases
+from trainer.graph import Graph
+from trainer.ranges import activation_ranges, as_statistics
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import keras
 
     from edge.frame import Image
 
-_BITS = 8
-_THREADS = 2
+SMALL_LAYER_WEIGHTS = 131_072
+"""A dense layer of up to half a megabyte in float is part of the head that stays in float."""
+CORRECTION_PICTURES = 24
+"""16 and 64 gave the same within noise; each costs one run of the model per layer."""
 
 
 def to_float_tflite(model: keras.Model) -> bytes:
@@ -29,75 +37,139 @@ def to_float_tflite(model: keras.Model) -> bytes:
     return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
 
 
-def to_int8_tflite(float_tflite: bytes, calibration: Sequence[Image]) -> bytes:
+def to_int8_tflite(float_tflite: bytes, calibration: Sequence[Image], *, keep_float: Sequence[str] = ()) -> bytes:
     """Quantize to int8 weights (per channel) and activations, with a uint8 input of scale 1 and float outputs.
 
-    The softmax stays in float: int8 would leave it 256 steps, and it costs nothing.
+    The head (``small_head``) stays in float: int8 would leave scores and embedding 256 steps, and it costs nothing.
 
     Args:
         float_tflite: from ``to_float_tflite``.
         calibration: prepared pictures, ``(H, W, 3) uint8`` each, of the training split.
+        keep_float: names of further operators' output tensors whose operators are to stay in float.
+
+    Raises:
+        ValueError: no pictures, or the model holds weights that are no numbers.
     """
-    from ai_edge_quantizer import calibrator, qtyping, quantizer
-    from ai_edge_quantizer.utils import qsv_utils
+    if not calibration:
+        raise ValueError("quantization needs pictures to calibrate with")
+    from ai_edge_quantizer import qtyping
+
+    ranges = activation_ranges(float_tflite, calibration)
+    in_float = [*small_head(float_tflite), *keep_float]
+    config = _config(_bits(8, qtyping.TensorDataType.INT))
+    quantized = _apply(float_tflite, config, as_statistics(ranges), in_float, uint8_input=True)
+    corrected = correct_biases(quantized, float_tflite, calibration[:CORRECTION_PICTURES])
+    check_scales(corrected)
+    return corrected
+
+
+def to_int16_tflite(float_tflite: bytes, calibration: Sequence[Image]) -> bytes:
+    """Quantize to int8 weights and int16 activations, float input and outputs: exact enough, but without fast kernels.
+
+    Raises:
+        RuntimeError: the quantizer does not support one of the operators.
+    """
+    ranges = activation_ranges(float_tflite, calibration)
+    quantized = _apply(float_tflite, _config(_bits(16, None)), as_statistics(ranges), (), uint8_input=False)
+    check_scales(quantized)
+    return quantized
+
+
+def to_float16_tflite(float_tflite: bytes) -> bytes:
+    """Store the weights as float16 and compute in float32: half the size of float, nearly its answers; float input."""
+    from ai_edge_quantizer import qtyping
+
+    half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    config = qtyping.OpQuantizationConfig(
+        weight_tensor_config=half, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+    )
+    return _apply(float_tflite, config, {}, (), uint8_input=False, algorithm="float_casting")
+
+
+def operators(float_tflite: bytes) -> list[str]:
+    """The output tensors' names of a model's operators, in the order in which they run: for ``keep_float``."""
+    graph = Graph(float_tflite)
+    return [graph.name_of(int(operator.outputs[0])) for operator in graph.subgraph.operators]
+
+
+def small_head(float_tflite: bytes) -> list[str]:
+    """The operators after the last large layer: pooling and a dense layer or two, which cost nothing in float."""
+    graph = Graph(float_tflite)
+    large = [
+        layer.operator
+        for layer in graph.layers()
+        if layer.is_convolution or np.prod(graph.subgraph.tensors[layer.weights].shape) > SMALL_LAYER_WEIGHTS
+    ]
+    return operators(float_tflite)[max(large, default=-1) + 1 :]
+
+
+def _apply(
+    float_tflite: bytes,
+    config: Any,  # noqa: ANN401  the library has no types
+    statistics: dict[str, Any],
+    keep_float: Sequence[str],
+    *,
+    uint8_input: bool,
+    algorithm: str = "min_max_uniform_quantize",
+) -> bytes:
+    from ai_edge_quantizer import qtyping, quantizer
 
     operation = qtyping.TFLOperationName
     work = quantizer.Quantizer(float_tflite)
-    work.update_quantization_recipe(".*", operation.ALL_SUPPORTED, _int8(qtyping, qtyping.TensorDataType.INT))
-    work.update_quantization_recipe(".*", operation.INPUT, _int8(qtyping, qtyping.TensorDataType.UINT))
-    for as_float in (operation.SOFTMAX, operation.LOGISTIC, operation.OUTPUT):
-        work.update_quantization_recipe(".*", as_float, algorithm_key="no_quantize")
-    with warnings.catch_warnings():
-        # It warns that it keeps all tensors, which is what it is for, and of channels whose weights are all zero.
-        warnings.simplefilter("ignore")
-        ranges = calibrator.Calibrator(float_tflite, num_threads=_THREADS, qsv_update_func=qsv_utils.min_max_update)
-        ranges.calibrate(
-            {_signature(float_tflite): list(_calibration_inputs(float_tflite, calibration))}, _manager(work)
+    work.update_quantization_recipe(".*", operation.ALL_SUPPORTED, config, algorithm_key=algorithm)
+    if algorithm != "float_casting":
+        if uint8_input:
+            pixels = _config(_bits(8, qtyping.TensorDataType.UINT))
+            work.update_quantization_recipe(".*", operation.INPUT, pixels)
+        as_they_are = (operation.SOFTMAX, operation.LOGISTIC, operation.OUTPUT)
+        for kind in as_they_are if uint8_input else (*as_they_are, operation.INPUT):
+            work.update_quantization_recipe(".*", kind, algorithm_key="no_quantize")
+    for name in keep_float:
+        work.update_quantization_recipe(
+            f"^{re.escape(name)}", operation.ALL_SUPPORTED, algorithm_key="no_quantize"
         )
-        result = work.quantize(ranges.get_model_qsvs(), enable_progress_bar=False, enable_progress_report=False)
+    with warnings.catch_warnings():
+        # It warns of channels whose weights are all zero; correct_biases gives them a scale that their bias fits.
+        warnings.simplefilter("ignore")
+        result = work.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     if result.quantized_model is None:
         raise RuntimeError("the quantizer returned no model")
-    return bytes(result.quantized_model)
+    return _outputs_in_float(bytes(result.quantized_model))
 
 
-def _int8(qtyping: Any, dtype: Any) -> Any:  # noqa: ANN401  the library has no types
+def _bits(count: int, dtype: Any) -> Any:  # noqa: ANN401  as above
+    from ai_edge_quantizer import qtyping
+
+    wide = count > 8  # noqa: PLR2004  bits of a byte; int16 kernels know no zero point
+    return qtyping.TensorQuantizationConfig(
+        num_bits=count, symmetric=wide, dtype=dtype or qtyping.TensorDataType.INT
+    )
+
+
+def _config(activations: Any) -> Any:  # noqa: ANN401  as above
+    from ai_edge_quantizer import qtyping
+
     return qtyping.OpQuantizationConfig(
-        activation_tensor_config=qtyping.TensorQuantizationConfig(num_bits=_BITS, symmetric=False, dtype=dtype),
+        activation_tensor_config=activations,
         weight_tensor_config=qtyping.TensorQuantizationConfig(
-            num_bits=_BITS, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
+            num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
         ),
         compute_precision=qtyping.ComputePrecision.INTEGER,
     )
 
 
-def _manager(work: Any) -> Any:  # noqa: ANN401  as above
-    """The quantizer's own recipe; its calibrate() would take a moving average, so the calibrator is driven directly."""
-    from ai_edge_quantizer import recipe_manager
+def _outputs_in_float(quantized: bytes) -> bytes:
+    """Where an output also feeds an operator that stays in float, the quantizer forgets to hand out the float copy."""
+    from ai_edge_litert import schema_py_generated as schema
 
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(work.get_quantization_recipe())
-    return manager
-
-
-def _calibration_inputs(float_tflite: bytes, pictures: Sequence[Image]) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    name = _input_name(float_tflite)
-    for index, picture in enumerate(pictures):
-        pixels = picture[None].astype(np.float32)
-        if index == 0:
-            # One sample must hold a 0 and a 255, so that the input's scale becomes exactly 1 and its zero point 0.
-            pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 255.0
-        yield {name: pixels}
-
-
-def _signature(float_tflite: bytes) -> str:
-    return next(iter(_signatures(float_tflite)))
-
-
-def _input_name(float_tflite: bytes) -> str:
-    return str(next(iter(_signatures(float_tflite).values()))["inputs"][0])
-
-
-def _signatures(float_tflite: bytes) -> dict[str, Any]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    return dict(Interpreter(model_content=float_tflite).get_signature_list())
+    graph = Graph(quantized)
+    dequantize = schema.BuiltinOperator.DEQUANTIZE
+    copies = {
+        int(operator.inputs[0]): int(operator.outputs[0])
+        for operator in graph.subgraph.operators
+        if graph.model.operatorCodes[operator.opcodeIndex].builtinCode == dequantize
+    }
+    graph.subgraph.outputs = [copies.get(int(number), int(number)) for number in graph.subgraph.outputs]
+    for output in graph.model.signatureDefs[0].outputs:
+        output.tensorIndex = copies.get(int(output.tensorIndex), int(output.tensorIndex))
+    return graph.content()

@@ -57,9 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _line(path: Path, prediction: Prediction, top: int, width: int) -> str:
     answers = "  ".join(f"{label} {score:.3f}" for label, score in prediction.top(max(1, top)))
-    return f"{path!s:<{width}}  {answers}"
+    said = "" if prediction.label == prediction.top(1)[0][0] else f"{prediction.label}:  "
+    return f"{path!s:<{width}}  {said}{answers}"
 
 
 def _json(path: Path, prediction: Prediction, top: int) -> str:
     best = [{"label": label, "score": round(score, 6)} for label, score in prediction.top(max(1, top))]
-    return json.dumps({"picture": str(path), **best[0], "top": best}, ensure_ascii=False)
+    answer = {"picture": str(path), "label": prediction.label, "score": round(prediction.score, 6)}
+    return json.dumps({**answer, "top": best}, ensure_ascii=False)

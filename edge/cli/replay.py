@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edge.cli.options import add_model_options, load_model, parse_roi
 from edge.config import CameraConfig, WatchConfig
@@ -58,11 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{arguments.clip}: not a recording; replay takes a video file or a folder of pictures")
     cameras.warm_up()
     watch = Watch("replay", _watch_config(arguments), load_model(arguments))
+    if watch.embeds:
+        raise UsageError(f"{arguments.model}: gives feature vectors, no classes; use embed for pictures")
     report = Report(time.perf_counter, as_json=arguments.json)
     with cameras.Camera("replay", camera_config) as camera:
         camera.start()
         lookout = Lookout(camera, [watch], recorded=True)
-        Observer([lookout], on_answer=report.add, on_status=lambda *_: None, clock=time.monotonic).run()
+        Observer([lookout], on_answer=lambda answer: report.add(cast("Answer", answer)), on_status=lambda *_: None, clock=time.monotonic).run()
         report.finish(skipped=camera.status.damaged)
     return 0
 

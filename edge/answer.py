@@ -1,0 +1,94 @@
+"""What scores and an embedding mean: the label that is the answer, by thresholds and the unknown rule. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge.vectors import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from edge.model_card import Kind, UnknownRule
+
+UNKNOWN = "unknown"
+"""The answer when no class scores high enough, or the picture is like none of them."""
+NONE = "none"
+"""The answer of a ``multilabel`` model that finds none of its labels."""
+JOINT = " + "
+"""Between the labels that a ``multilabel`` model finds in one picture."""
+DEFAULT_THRESHOLD = 0.5
+_TINY = 1e-12  # keeps a vector of zeros, which is like nothing, from a division by zero
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An unknown rule ready to be asked: its arrays unpacked once.
+
+    Attributes:
+        method, threshold: as in ``UnknownRule``.
+        arrays: by name, ``float32``.
+    """
+
+    method: str
+    threshold: float
+    arrays: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rule: UnknownRule) -> Known:
+        """Unpack a card's rule.
+
+        Raises:
+            ValueError: its arrays are damaged, or one is missing.
+        """
+        arrays = {name: unpack(packed) for name, packed in rule.arrays.items()}
+        needed = {"centers": {"centers"}, "energy": {"weights", "bias"}}.get(rule.method, set())
+        if not needed <= set(arrays):
+            raise ValueError(f"the unknown rule {rule.method!r} lacks {', '.join(sorted(needed - set(arrays)))}")
+        return cls(rule.method, rule.threshold, arrays)
+
+    @property
+    def needs_embedding(self) -> bool:
+        """Whether scores alone are not enough."""
+        return self.method != "max_score"
+
+    def value(self, scores: npt.NDArray[np.float32], embedding: npt.NDArray[np.float32] | None) -> float:
+        """How much a picture is like what the model knows; larger is more."""
+        if self.method == "max_score" or embedding is None:
+            return float(scores.max())
+        vector = embedding.ravel().astype(np.float64)
+        if self.method == "energy":
+            logits = self.arrays["weights"] @ vector + self.arrays["bias"]
+            return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
+        centers = self.arrays["centers"].astype(np.float64)
+        lengths = np.linalg.norm(centers, axis=1) * np.linalg.norm(vector)
+        return float((centers @ vector / np.maximum(lengths, _TINY)).max())
+
+    def knows(self, scores: npt.NDArray[np.float32], embedding: npt.NDArray[np.float32] | None) -> bool:
+        """Whether the picture is like one of the classes; what is no number is not."""
+        return self.value(scores, embedding) >= self.threshold
+
+
+def chosen(
+    kind: Kind, labels: Sequence[str], scores: npt.NDArray[np.float32], thresholds: Mapping[str, float]
+) -> tuple[str, ...]:
+    """The labels that are the answer: one of ``classify`` and ``binary``, any number of ``multilabel``.
+
+    Args:
+        kind: of the model.
+        labels: one per score.
+        scores: ``(classes,)`` in 0…1.
+        thresholds: the smallest score at which a label counts; of a ``binary`` model, its second label's.
+    """
+    if kind == "multilabel":
+        pairs = zip(labels, scores, strict=True)
+        return tuple(label for label, score in pairs if score >= thresholds.get(label, DEFAULT_THRESHOLD))
+    if kind == "binary" and len(labels) == 2:  # noqa: PLR2004  the two answers of a yes-or-no question
+        no, yes = labels
+        return (yes if scores[1] >= thresholds.get(yes, DEFAULT_THRESHOLD) else no,)
+    return (labels[int(np.argmax(scores))],)
