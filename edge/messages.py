@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
-from edge.record import MESSAGE_FORMAT, ClockQuality, Message, Post
+from edge.record import MESSAGE_FORMAT, Cause, ClockQuality, Message, Post, Priority
+
+if TYPE_CHECKING:
+    from edge.record import Loss
 
 CameraStatus = Literal["live", "stale", "dark", "frozen"]
 
@@ -36,6 +39,11 @@ class Topics:
     def event(self, watch: str) -> str:
         """Every change of what the watch sees."""
         return f"{self.prefix}/{self.device}/{watch}/event"
+
+    @property
+    def gap(self) -> str:
+        """What was lost."""
+        return f"{self.prefix}/{self.device}/gap"
 
     def camera_status(self, camera: str) -> str:
         """Whether the camera delivers: retained."""
@@ -120,6 +128,29 @@ class CameraStatusMessage(Message, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class GapMessage(Message, frozen=True, kw_only=True):
+    """``gap``: messages that were lost and will never come.
+
+    Attributes:
+        cause: ``waiting`` (the disk did not keep up), ``full`` (``outbox.max_bytes``), ``old`` (``outbox.max_age_s``),
+            ``invalid`` (not to be written as JSON), ``purged`` (a person removed them), ``damaged`` (the store was
+            beyond use; a fresh one, of the ``epoch`` said here, began).
+        count: how many; ``null`` where nobody can know.
+        watches: whose they were, as far as known.
+        since: when the first of them was said; ``null`` where unknown.
+        until: likewise the last.
+    """
+
+    device: str
+    cause: Cause
+    count: int | None
+    watches: tuple[str, ...]
+    since: str | None
+    until: str
+    clock: Clock
+    replayed: bool = False
+
+
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The outbox in numbers, since the store began.
 
@@ -130,7 +161,7 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
         delivered: events that a broker has acknowledged.
         refused: messages that a broker did not want; they are among the dead letters.
         dropped: messages lost, by cause: ``waiting`` (the disk did not keep up), ``full`` (``outbox.max_bytes``),
-            ``old`` (``outbox.max_age_s``), ``invalid`` (not to be written as JSON).
+            ``old`` (``outbox.max_age_s``), ``invalid`` (not to be written as JSON), ``purged`` (a person removed them).
         failure: what is wrong with the store right now, if anything is.
     """
 
@@ -171,6 +202,21 @@ def changed(topics: Topics, state: StateMessage, *, previous: str | None) -> tup
         Post(topics.state(state.watch), state, retain=True),
         Post(topics.event(state.watch), EventMessage(**fields, previous=previous)),
     )
+
+
+def gap(topics: Topics, loss: Loss, clock: Clock) -> Post:
+    """Make the post that tells of a loss; it is never dropped itself."""
+    levels = [topic.removeprefix(f"{topics.prefix}/{topics.device}/").split("/") for topic in loss.topics]
+    message = GapMessage(
+        device=topics.device,
+        cause=loss.cause,
+        count=loss.count,
+        watches=tuple(sorted({watch for watch, *kind in levels if len(kind) == 1})),
+        since=None if loss.since_s is None else utc(loss.since_s),
+        until=utc(loss.until_s),
+        clock=clock,
+    )
+    return Post(topics.gap, message, priority=Priority.KEPT)
 
 
 def utc(clock_s: float) -> str:
