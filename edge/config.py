@@ -40,7 +40,10 @@ class DeviceConfig(_Section, frozen=True, kw_only=True):
 
 
 class MqttConfig(_Section, frozen=True, kw_only=True):
-    """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``."""
+    """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``.
+
+    ``replay_rate_hz`` limits how many events of a backlog are sent each second; 0 sends them as fast as it goes.
+    """
 
     host: Text = "localhost"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
@@ -52,6 +55,7 @@ class MqttConfig(_Section, frozen=True, kw_only=True):
     connect_timeout_s: PositiveSeconds = 5.0
     reconnect_max_s: PositiveSeconds = 10.0
     max_inflight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    replay_rate_hz: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 500.0
 
 
 class OutboxConfig(_Section, frozen=True, kw_only=True):

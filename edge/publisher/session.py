@@ -33,6 +33,8 @@ Version = Literal["5", "3.1.1"]
 _PROTOCOLS: dict[Version, MQTTProtocolVersion] = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
 _REFUSED = 128  # MQTT 5, 2.4: this and above are failures; paho translates the codes of 3.1.1 to these
 _WRONG_VERSION = 132
+_TRANSIENT = frozenset({128, 131, 145, 151})
+"""MQTT 5, 3.4.2.1: unspecified, implementation specific, packet identifier in use, quota exceeded."""
 
 
 class WrongVersionError(BrokerError):
@@ -53,10 +55,11 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The broker's answer to a publish; ``refusal`` says why it does not want it."""
+    """The broker's answer to a publish; ``refusal`` says why it does not want it, ``transient`` that it may yet."""
 
     mid: int
     refusal: str | None
+    transient: bool = False
 
 
 class Session:
@@ -140,10 +143,20 @@ class Session:
             self._client.loop_read()
             self._acknowledge_at_once()
         self._client.loop_misc()
-        if self._client.socket() is None:
+        if self._client.socket() is None and not self._acks:  # what came before the end counts
             raise self._lost()
         acks, self._acks = self._acks, []
         return acks
+
+    @property
+    def lost(self) -> bool:
+        """The connection is gone, and not by our doing."""
+        return self._client.socket() is None
+
+    @property
+    def end_code(self) -> int | None:
+        """Why the broker ended the connection, if it did and said so (MQTT 5, 2.4)."""
+        return None if self._end is None else self._end[0]
 
     def close(self) -> None:
         """Say goodbye, so that the broker keeps the last will to itself, and close."""
@@ -211,7 +224,8 @@ class Session:
     def _on_publish(
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._acks.append(Ack(mid, str(reason) if reason.value >= _REFUSED else None))
+        refusal = str(reason) if reason.value >= _REFUSED else None
+        self._acks.append(Ack(mid, refusal, reason.value in _TRANSIENT))
 
     def _on_disconnect(
         self,
