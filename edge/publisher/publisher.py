@@ -67,7 +67,7 @@ class Publisher:
         self._quality = quality
         self._boot_id = boot_id()
         self._waker = Waker()
-        self._connector = Connector(config, f"sightpost-{topics.device}", self._waker)
+        self._connector = Connector(config, config.client_id or f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
         self._misfits = Misfits(config.max_inflight)

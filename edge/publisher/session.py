@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import BrokerError
-from edge.publisher import advice
+from edge.publisher import advice, credentials
+from edge.publisher.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +86,7 @@ class Session:
         try:
             self._client.connect(config.host, config.port, keepalive=config.keepalive_s)
         except OSError as error:
-            raise BrokerError(advice.unreachable(config, error)) from error
+            raise BrokerError(advice.unreachable(config, error, time.time())) from error
         self._poll = select.poll()
         self._poll.register(waker.fileno(), select.POLLIN)
 
@@ -134,12 +136,14 @@ class Session:
         if connection is None:
             raise self._lost()
         interest = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        # What TLS has decrypted already no longer shows at the socket.
+        decrypted = isinstance(connection, ssl.SSLSocket | mqtt._WebsocketWrapper) and connection.pending() > 0  # noqa: SLF001  it has no public name
         self._poll.register(connection.fileno(), interest)
-        ready = dict(self._poll.poll(max(0.0, timeout_s) * 1000.0))
+        ready = dict(self._poll.poll(0 if decrypted else max(0.0, timeout_s) * 1000.0))
         self._poll.unregister(connection.fileno())
         if ready.pop(self._waker.fileno(), 0):
             self._waker.clear()
-        if ready:
+        if ready or decrypted:
             self._client.loop_read()
             self._acknowledge_at_once()
         self._client.loop_misc()
@@ -173,16 +177,21 @@ class Session:
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
         config = self._config
-        client = mqtt.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id,
             protocol=_PROTOCOLS[self.version],
+            transport=config.transport,
             reconnect_on_failure=False,
         )
         client.connect_timeout = config.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is ours to keep
         if config.username is not None:
-            client.username_pw_set(config.username, advice.read_password(config))
+            client.username_pw_set(config.username, credentials.read_password(config))
+        if config.tls is not None:
+            client.tls_set_context(credentials.tls_context(config.tls))
+        if config.transport == "websockets":
+            client.ws_set_options(config.websocket_path)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
