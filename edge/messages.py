@@ -61,11 +61,14 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     """How far ``captured_at`` can be trusted.
 
     ``monotonic_s`` never jumps and compares with others of the same ``boot_id``, whatever the wall clock said.
+    ``corrected`` says that the wall clock was wrong or doubtful at that time, and that the message's times were put
+    right from ``monotonic_s`` before it was sent, once the clock was synchronized.
     """
 
     quality: ClockQuality
     boot_id: str
     monotonic_s: float
+    corrected: bool = False
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +225,27 @@ def gap(topics: Topics, loss: Loss, clock: Clock) -> Post:
 def utc(clock_s: float) -> str:
     """Write UTC seconds since 1970 as ``2026-11-23T14:24:00.125Z``."""
     return datetime.fromtimestamp(clock_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_doubtful(payload: bytes) -> bool:
+    """Whether a finished payload says that its clock was not synchronized."""
+    return b'"quality":"un' in payload  # unsynchronized, unknown
+
+
+def as_corrected(payload: bytes, *, boot: str, behind_s: float) -> bytes:
+    """Put the times of a finished payload right, by how far this boot's clock was behind when it was made.
+
+    Payloads of other boots are returned as they are; so are gaps, whose times may be of several.
+    """
+    fields = msgspec.json.decode(payload)
+    clock = fields.get("clock")
+    if not boot or clock is None or clock["boot_id"] != boot or "cause" in fields:
+        return payload
+    for name in ("captured_at", "since"):
+        if name in fields:
+            fields[name] = utc(datetime.fromisoformat(fields[name]).timestamp() + behind_s)
+    clock["corrected"] = True
+    return msgspec.json.encode(fields)
 
 
 def as_replayed(payload: bytes) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge.publisher.misfits import Misfits
     from edge.publisher.pace import Pace
     from edge.publisher.session import Ack, Session
+    from edge.publisher.timekeeper import Timekeeper
     from edge.record import Record
     from edge.throttle import Throttle
 
@@ -48,6 +49,7 @@ class Delivery:
         *,
         misfits: Misfits,
         pace: Pace,
+        timekeeper: Timekeeper,
         monotonic: Callable[[], float],
         throttle: Throttle,
     ) -> None:
@@ -55,10 +57,10 @@ class Delivery:
         self._session = session
         self._misfits = misfits
         self._pace = pace
+        self._timekeeper = timekeeper
         self._monotonic = monotonic
         self._throttle = throttle
-        states = outbox.states(only_dirty=False)
-        self._states = {record.topic: record for record in states if not misfits.is_guilty(record)}
+        self._states: dict[str, Record] = {}
         self._said: dict[str, str] = {}
         self._events: deque[Record] = deque()
         self._last_event: Record | None = None
@@ -69,6 +71,7 @@ class Delivery:
         self._listening = False
         self._rest_s = float("inf")
         self._last_ack_s = monotonic()
+        self.repeat_states()
 
     @property
     def idle(self) -> bool:
@@ -79,6 +82,12 @@ class Delivery:
     def quiet_s(self) -> float:
         """For how long the broker has owed us an acknowledgement."""
         return self._monotonic() - self._last_ack_s if self._in_flight else 0.0
+
+    def repeat_states(self) -> None:
+        """Say all states again."""
+        for record in self._outbox.states(only_dirty=False):
+            if not self._misfits.is_guilty(record):
+                self._states[record.topic] = record
 
     def look(self) -> None:
         """See what is new in the outbox."""
@@ -167,7 +176,9 @@ class Delivery:
         if len(record.payload) + len(record.topic) + _HEADER_BYTES > limit_bytes:
             self._refuse(record, f"larger than the {limit_bytes} bytes that the broker takes")
             return
-        payload = record.payload if self._is_live(record) else as_replayed(record.payload)
+        payload = self._timekeeper.put_right(record)
+        if not self._is_live(record):
+            payload = as_replayed(payload)
         try:
             mid = self._session.publish(record.topic, payload, retain=record.retain)
         except ValueError as error:

@@ -19,6 +19,7 @@ from edge.publisher.delivery import Delivery
 from edge.publisher.misfits import Misfits
 from edge.publisher.pace import Pace
 from edge.publisher.session import Session, Will
+from edge.publisher.timekeeper import Timekeeper
 from edge.publisher.waker import Waker
 from edge.record import boot_id, clock_quality
 from edge.throttle import Throttle
@@ -58,6 +59,7 @@ class Publisher:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         quality: Callable[[], ClockQuality] = clock_quality,
+        boot: str | None = None,
     ) -> None:
         self._outbox = outbox
         self._config = config
@@ -65,13 +67,14 @@ class Publisher:
         self._clock = clock
         self._monotonic = monotonic
         self._quality = quality
-        self._boot_id = boot_id()
+        self._boot_id = boot_id() if boot is None else boot
         self._waker = Waker()
         self._connector = Connector(config, config.client_id or f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
         self._misfits = Misfits(config.max_inflight)
         self._pace = Pace(config.replay_rate_hz, monotonic())
+        self._timekeeper = Timekeeper(clock, monotonic, quality, self._boot_id)
         self._short_lived = 0
         self._news = False
         self._stop_by_s: float | None = None
@@ -162,6 +165,7 @@ class Publisher:
             session,
             misfits=self._misfits,
             pace=self._pace,
+            timekeeper=self._timekeeper,
             monotonic=self._monotonic,
             throttle=self._throttle,
         )
@@ -183,6 +187,9 @@ class Publisher:
             if self._news:
                 self._news = False
                 delivery.look()
+            if self._timekeeper.look():
+                delivery.repeat_states()
+                status_due_s = now_s
             rest_s = delivery.fill()
             delivery.settle(session.step(min(rest_s, _TICK_S)))
             if delivery.quiet_s > 2 * self._config.keepalive_s:

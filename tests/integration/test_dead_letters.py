@@ -20,6 +20,7 @@ from edge.publisher.delivery import Delivery
 from edge.publisher.misfits import Misfits
 from edge.publisher.pace import Pace
 from edge.publisher.session import Ack, Session
+from edge.publisher.timekeeper import Timekeeper
 from edge.record import Post
 from edge.throttle import Throttle
 
@@ -153,6 +154,7 @@ def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
         cast("Session", moody),
         misfits=Misfits(20),
         pace=Pace(0, 0.0),
+        timekeeper=Timekeeper(lambda: now_s, lambda: now_s, lambda: "unknown", ""),
         monotonic=lambda: now_s,
         throttle=Throttle(),
     )

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 import math
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -383,16 +382,3 @@ def test_whatever_is_written_is_loaded_or_refused_by_its_path(place: str, value:
         assert config.watches
         assert all(watch.camera in config.cameras for watch in config.watches.values())
         assert all(watch.model in config.models for watch in config.watches.values())
-
-
-def test_files_of_the_broker_are_seen_from_the_configuration_but_credentials_are_not() -> None:
-    raw = tomllib.loads(FULL)
-    raw["mqtt"] = {"password_file": "credential:password", "tls": {"ca_file": "ca.pem", "key_file": "credential:key"}}
-    mqtt = parse_config(raw, where="edge.toml", base=Path("/etc/sightpost")).mqtt
-    assert mqtt.password_file == "credential:password"  # noqa: S105  the name of one
-    assert mqtt.tls is not None
-    assert (mqtt.tls.ca_file, mqtt.tls.cert_file, mqtt.tls.key_file) == (
-        "/etc/sightpost/ca.pem",
-        None,
-        "credential:key",
-    )
