@@ -64,6 +64,15 @@ class Ack:
     transient: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of a subscription; ``retained`` if it was said before we subscribed."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
 class Session:
     """An open connection. Every method raises ``BrokerError`` once it is lost."""
 
@@ -79,6 +88,7 @@ class Session:
         self._config = config
         self._waker = waker
         self._acks: list[Ack] = []
+        self._heard: list[Heard] = []
         self._open = False
         self._end: tuple[int, str] | None = None
         self._refusal: BrokerError | None = None
@@ -123,6 +133,15 @@ class Session:
         if info.rc != mqtt.MQTT_ERR_SUCCESS:
             raise self._lost()
         return info.mid
+
+    def subscribe(self, topic: str) -> None:
+        """Ask for messages (QoS 1), which ``heard`` will return."""
+        self._client.subscribe(topic, qos=1)
+
+    def heard(self) -> list[Heard]:
+        """Return the messages that have come since the last call."""
+        heard, self._heard = self._heard, []
+        return heard
 
     def step(self, timeout_s: float) -> list[Ack]:
         """Send and receive what there is, waiting for something to happen for up to ``timeout_s``.
@@ -197,6 +216,7 @@ class Session:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         # With this callback set, publish() only queues and step() does all the sending.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
@@ -235,6 +255,9 @@ class Session:
     ) -> None:
         refusal = str(reason) if reason.value >= _REFUSED else None
         self._acks.append(Ack(mid, refusal, reason.value in _TRANSIENT))
+
+    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        self._heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
     def _on_disconnect(
         self,
