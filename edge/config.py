@@ -39,19 +39,40 @@ class DeviceConfig(_Section, frozen=True, kw_only=True):
     state_dir: Text = "/var/lib/sightpost"
 
 
+class TlsConfig(_Section, frozen=True, kw_only=True):
+    """``[mqtt.tls]``: encrypt; empty, it trusts the authorities that the system trusts.
+
+    ``ca_file`` is the certificate of the broker's authority; ``cert_file`` and ``key_file`` are who we are, where the
+    broker wants to know. PEM files; ``credential:NAME`` takes them from systemd.
+    """
+
+    ca_file: Text | None = None
+    cert_file: Text | None = None
+    key_file: Text | None = None
+
+
 class MqttConfig(_Section, frozen=True, kw_only=True):
-    """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``."""
+    """``[mqtt]``: the broker. ``version`` is ``auto`` (5, falling back to 3.1.1), ``5`` or ``3.1.1``.
+
+    ``client_id`` is ``sightpost-`` and the device's id unless given. ``password_file`` may be ``credential:NAME``.
+    ``replay_rate_hz`` limits how many events of a backlog are sent each second; 0 sends them as fast as it goes.
+    """
 
     host: Text = "localhost"
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
     version: Literal["auto", "5", "3.1.1"] = "auto"
     topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")] = "sightpost"
+    client_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     username: str | None = None
     password_file: Text | None = None
+    tls: TlsConfig | None = None
+    transport: Literal["tcp", "websockets"] = "tcp"
+    websocket_path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z")] = "/mqtt"
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 30
     connect_timeout_s: PositiveSeconds = 5.0
     reconnect_max_s: PositiveSeconds = 10.0
     max_inflight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    replay_rate_hz: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 500.0
 
 
 class OutboxConfig(_Section, frozen=True, kw_only=True):
@@ -188,13 +209,18 @@ def _anchored(config: Config, base: Path) -> Config:
     """Make every path absolute, relative ones seen from the configuration's folder."""
 
     def at(path: str | None) -> str | None:
-        return None if path is None else str(base / path)
+        return path if path is None or path.startswith("credential:") else str(base / path)
 
     replace = msgspec.structs.replace
+    tls = config.mqtt.tls
     return replace(
         config,
         device=replace(config.device, state_dir=str(base / config.device.state_dir)),
-        mqtt=replace(config.mqtt, password_file=at(config.mqtt.password_file)),
+        mqtt=replace(
+            config.mqtt,
+            password_file=at(config.mqtt.password_file),
+            tls=tls and replace(tls, ca_file=at(tls.ca_file), cert_file=at(tls.cert_file), key_file=at(tls.key_file)),
+        ),
         cameras={name: _anchored_camera(camera, base) for name, camera in config.cameras.items()},
         models={
             name: replace(model, file=str(base / model.file), labels=at(model.labels))

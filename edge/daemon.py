@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from edge import camera as cameras
 from edge.camera.address import is_recording
 from edge.errors import SightpostError
-from edge.messages import Topics
+from edge.messages import Topics, gap
 from edge.observer import Lookout, Observer
 from edge.outbox import Outbox
 from edge.publisher import Publisher
-from edge.reporting import Reporter
+from edge.record import boot_id
+from edge.reporting import Reporter, stamp
 from edge.watch import Watch
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class Daemon:
         cameras.warm_up()
         watches = self._load_watches()
         topics = Topics(self._config.mqtt.topic_prefix, self._config.device.id)
-        outbox = Outbox.open(Path(self._config.device.state_dir) / OUTBOX_FILE, self._config.outbox)
+        boot = boot_id()
+        outbox = Outbox.open(
+            Path(self._config.device.state_dir) / OUTBOX_FILE,
+            self._config.outbox,
+            announce=lambda loss: gap(topics, loss, stamp(boot, time.monotonic())),
+        )
         publisher = Publisher(outbox, self._config.mqtt, topics)
         try:
             publisher.start()

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
-from edge.record import MESSAGE_FORMAT, ClockQuality, Message, Post
+from edge.record import MESSAGE_FORMAT, Cause, ClockQuality, Message, Post, Priority
 from edge.vectors import PackedArray  # noqa: TC001  likewise
+
+if TYPE_CHECKING:
+    from edge.record import Loss
 
 CameraStatus = Literal["live", "stale", "dark", "frozen"]
 
@@ -42,6 +45,11 @@ class Topics:
         """The feature vector of every look."""
         return f"{self.prefix}/{self.device}/{watch}/embedding"
 
+    @property
+    def gap(self) -> str:
+        """What was lost."""
+        return f"{self.prefix}/{self.device}/gap"
+
     def camera_status(self, camera: str) -> str:
         """Whether the camera delivers: retained."""
         return f"{self.prefix}/{self.device}/camera/{camera}/status"
@@ -58,11 +66,14 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
     """How far ``captured_at`` can be trusted.
 
     ``monotonic_s`` never jumps and compares with others of the same ``boot_id``, whatever the wall clock said.
+    ``corrected`` says that the wall clock was wrong or doubtful at that time, and that the message's times were put
+    right from ``monotonic_s`` before it was sent, once the clock was synchronized.
     """
 
     quality: ClockQuality
     boot_id: str
     monotonic_s: float
+    corrected: bool = False
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +157,29 @@ class CameraStatusMessage(Message, frozen=True, kw_only=True):
     replayed: bool = False
 
 
+class GapMessage(Message, frozen=True, kw_only=True):
+    """``gap``: messages that were lost and will never come.
+
+    Attributes:
+        cause: ``waiting`` (the disk did not keep up), ``full`` (``outbox.max_bytes``), ``old`` (``outbox.max_age_s``),
+            ``invalid`` (not to be written as JSON), ``purged`` (a person removed them), ``damaged`` (the store was
+            beyond use; a fresh one, of the ``epoch`` said here, began).
+        count: how many; ``null`` where nobody can know.
+        watches: whose they were, as far as known.
+        since: when the first of them was said; ``null`` where unknown.
+        until: likewise the last.
+    """
+
+    device: str
+    cause: Cause
+    count: int | None
+    watches: tuple[str, ...]
+    since: str | None
+    until: str
+    clock: Clock
+    replayed: bool = False
+
+
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The outbox in numbers, since the store began.
 
@@ -156,7 +190,7 @@ class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):
         delivered: events that a broker has acknowledged.
         refused: messages that a broker did not want; they are among the dead letters.
         dropped: messages lost, by cause: ``waiting`` (the disk did not keep up), ``full`` (``outbox.max_bytes``),
-            ``old`` (``outbox.max_age_s``), ``invalid`` (not to be written as JSON).
+            ``old`` (``outbox.max_age_s``), ``invalid`` (not to be written as JSON), ``purged`` (a person removed them).
         failure: what is wrong with the store right now, if anything is.
     """
 
@@ -199,9 +233,45 @@ def changed(topics: Topics, state: StateMessage, *, previous: str | None) -> tup
     )
 
 
+def gap(topics: Topics, loss: Loss, clock: Clock) -> Post:
+    """Make the post that tells of a loss; it is never dropped itself."""
+    levels = [topic.removeprefix(f"{topics.prefix}/{topics.device}/").split("/") for topic in loss.topics]
+    message = GapMessage(
+        device=topics.device,
+        cause=loss.cause,
+        count=loss.count,
+        watches=tuple(sorted({watch for watch, *kind in levels if len(kind) == 1})),
+        since=None if loss.since_s is None else utc(loss.since_s),
+        until=utc(loss.until_s),
+        clock=clock,
+    )
+    return Post(topics.gap, message, priority=Priority.KEPT)
+
+
 def utc(clock_s: float) -> str:
     """Write UTC seconds since 1970 as ``2026-11-23T14:24:00.125Z``."""
     return datetime.fromtimestamp(clock_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def is_doubtful(payload: bytes) -> bool:
+    """Whether a finished payload says that its clock was not synchronized."""
+    return b'"quality":"un' in payload  # unsynchronized, unknown
+
+
+def as_corrected(payload: bytes, *, boot: str, behind_s: float) -> bytes:
+    """Put the times of a finished payload right, by how far this boot's clock was behind when it was made.
+
+    Payloads of other boots are returned as they are; so are gaps, whose times may be of several.
+    """
+    fields = msgspec.json.decode(payload)
+    clock = fields.get("clock")
+    if not boot or clock is None or clock["boot_id"] != boot or "cause" in fields:
+        return payload
+    for name in ("captured_at", "since"):
+        if name in fields:
+            fields[name] = utc(datetime.fromisoformat(fields[name]).timestamp() + behind_s)
+    clock["corrected"] = True
+    return msgspec.json.encode(fields)
 
 
 def as_replayed(payload: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MESSAGE_FORMAT = 1
 """Version of the payloads' layout; raised when a subscriber of the old one would misread the new one."""
@@ -39,10 +39,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Priority(enum.IntEnum):
-    """Who goes first when the outbox is full: the expendable, then the oldest."""
+    """Who goes first when the outbox is full: the expendable, then the oldest. What says so itself never goes."""
 
     EXPENDABLE = 0
     NORMAL = 1
+    KEPT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,48 @@ class Draft:
     posts: tuple[Post, ...]
     ids: tuple[str, ...]
     stamp: Stamp
+
+
+Cause = Literal["waiting", "full", "old", "invalid", "purged", "damaged"]
+"""Why messages were lost; see ``messages.GapMessage``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages that no subscriber will ever see.
+
+    Attributes:
+        cause: why.
+        count: how many; ``None`` where nobody can know.
+        since_s: when the first of them was handed to the outbox, UTC seconds since 1970; ``None`` where unknown.
+        until_s: likewise the last of them.
+        topics: where they would have been said, as far as known.
+    """
+
+    cause: Cause
+    count: int | None
+    since_s: float | None
+    until_s: float
+    topics: frozenset[str] = frozenset()
+
+    def __add__(self, other: Loss) -> Loss:
+        """Both as one, of the first one's cause."""
+        known = self.since_s is not None and other.since_s is not None
+        return Loss(
+            self.cause,
+            None if self.count is None or other.count is None else self.count + other.count,
+            min(self.since_s or 0.0, other.since_s or 0.0) if known else None,
+            max(self.until_s, other.until_s),
+            self.topics | other.topics,
+        )
+
+    @classmethod
+    def of(cls, cause: Cause, drafts: Iterable[Draft]) -> Loss:
+        """What is lost with some drafts, of which there is at least one."""
+        lost = list(drafts)
+        times_s = [draft.stamp.clock_s for draft in lost]
+        topics = frozenset(post.topic for draft in lost for post in draft.posts)
+        return cls(cause, sum(len(draft.posts) for draft in lost), min(times_s), max(times_s), topics)
 
 
 @dataclass(frozen=True, slots=True)

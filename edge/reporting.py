@@ -99,4 +99,9 @@ class Reporter:
         self._put(Post(self._topics.camera_status(name), message, retain=True))
 
     def _stamp(self) -> Clock:
-        return Clock(quality=clock_quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6))
+        return stamp(self._boot_id, self._monotonic())
+
+
+def stamp(boot: str, monotonic_s: float) -> Clock:
+    """Say how far the wall clock can be trusted now, ``monotonic_s`` seconds into this boot."""
+    return Clock(quality=clock_quality(), boot_id=boot, monotonic_s=round(monotonic_s, 6))

@@ -28,8 +28,9 @@ import asyncio, sys
 from amqtt.broker import Broker
 async def main():
     anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-    listener = {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[1]}}
-    await Broker({"listeners": listener, "plugins": anonymous}).start()
+    listeners = {"default": {"type": "tcp", "bind": "127.0.0.1:" + sys.argv[3]}}  # all inherit from it
+    listeners["wanted"] = {"type": sys.argv[2], "bind": "127.0.0.1:" + sys.argv[1]}
+    await Broker({"listeners": listeners, "plugins": anonymous}).start()
     await asyncio.Event().wait()
 asyncio.run(main())
 """
@@ -50,11 +51,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Broker:
     """A broker process; it may be killed and started again on the same port."""
 
-    def __init__(self, command: list[str], port: int) -> None:
+    def __init__(self, command: list[str], port: int, *more_ports: int) -> None:
         self.port = port
+        self._ports = (port, *more_ports)
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -84,8 +91,7 @@ class Broker:
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"{self._command[0]} ended with {self._process.returncode}"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return all(_listens(port) for port in self._ports)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -104,13 +110,15 @@ def mosquitto(folder: Path, *settings: str, port: int | None = None) -> Broker:
         lines.append("allow_anonymous true")
     path = folder / f"mosquitto-{port}.conf"
     path.write_text("\n".join(lines) + "\n")
-    return Broker(["mosquitto", "-c", str(path)], port)
+    listeners = [int(line.split()[1]) for line in settings if line.startswith("listener ")]
+    return Broker(["mosquitto", "-c", str(path)], port, *listeners)
 
 
-def amqtt() -> Broker:
+def amqtt(transport: str = "tcp", *, plain_port: int | None = None) -> Broker:
     """Make (not start) the pure-Python broker of the demonstration, which speaks MQTT 3.1.1 only."""
-    port = free_port()
-    return Broker([sys.executable, "-W", "ignore", "-c", _AMQTT, str(port)], port)
+    port, plain_port = free_port(), plain_port or free_port()
+    command = [sys.executable, "-W", "ignore", "-c", _AMQTT, str(port), transport, str(plain_port)]
+    return Broker(command, port, plain_port)
 
 
 @dataclass(frozen=True)

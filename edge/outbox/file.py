@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ledger(name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
@@ -31,6 +31,11 @@ CREATE TABLE states(
 CREATE TABLE dead_letters(
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
     size INTEGER NOT NULL, clock_s REAL NOT NULL, reason TEXT NOT NULL, refused_at_s REAL NOT NULL);
+"""
+_GAPS = """
+CREATE TABLE gaps(
+    cause TEXT PRIMARY KEY, count INTEGER, since_s REAL, until_s REAL NOT NULL, topics TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX kept ON events(number) WHERE priority = 2;
 """
 _PAGE_BYTES = 4096
 _WAL_BYTES = 8_000_000
@@ -59,6 +64,8 @@ def connect(path: Path, *, max_bytes: int, new_epoch: str) -> sqlite3.Connection
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             _create(connection, new_epoch)
+        elif version == 1:
+            connection.executescript(f"BEGIN IMMEDIATE; {_GAPS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         elif version != SCHEMA_VERSION:
             raise DamagedStoreError(f"its layout is version {version}, this program's is {SCHEMA_VERSION}")  # noqa: TRY301  closes
     except BaseException:
@@ -72,6 +79,18 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     connection = _connection(path)
     connection.execute("PRAGMA query_only = 1")
     return connection
+
+
+def identify(connection: sqlite3.Connection) -> str:
+    """Read the epoch of an open store.
+
+    Raises:
+        DamagedStoreError: it is no store of this version.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != SCHEMA_VERSION:
+        raise DamagedStoreError(f"its layout is version {version}, this program's is {SCHEMA_VERSION}")
+    return str(connection.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0])
 
 
 def check(connection: sqlite3.Connection, *, budget_s: float | None) -> None:
@@ -153,12 +172,27 @@ def lock(path: Path) -> int:
     return descriptor
 
 
+def in_use(path: Path) -> bool:
+    """Whether another process has the lock; not to be asked by the one that has it."""
+    try:
+        descriptor = os.open(path.with_name(path.name + "-lock"), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _connection(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
 
 
 def _create(connection: sqlite3.Connection, epoch: str) -> None:
     meta = {"epoch": epoch, "run": "0", "clean": "1", "last_batch": ""}
-    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
+    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_GAPS} PRAGMA user_version = {SCHEMA_VERSION};")
     connection.executemany("INSERT INTO meta VALUES(?, ?)", meta.items())
     connection.execute("COMMIT")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from edge.errors import OutboxError
 from edge.outbox import file
+from edge.outbox.batch import Batch, Limits, Sources
 from edge.outbox.reader import Reader
-from edge.outbox.store import Limits, Sources, Store
+from edge.outbox.store import Store
+from edge.record import Loss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,9 @@ def open_store(path: Path, limits: Limits, sources: Sources, *, thorough: bool =
             aside.name,
         )
     try:
-        return _open_sound(path, limits, sources, thorough=False)
+        opened = _open_sound(path, limits, sources, thorough=False)
+        opened.store.commit(Batch(losses=(Loss("damaged", None, None, sources.clock()),)))
+        return opened
     except (file.DamagedStoreError, sqlite3.Error) as error:
         raise OutboxError(explain(path, error)) from error
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from edge.errors import OutboxError
 from edge.messages import OutboxStatus
 from edge.outbox import file
+from edge.outbox.batch import Batch, Limits, Sources
 from edge.outbox.opening import explain, open_store
-from edge.outbox.store import Batch, Limits, Sources
 from edge.outbox.waiting import Waiting
-from edge.record import Draft, Post, Record, Stamp, uuid7
+from edge.record import Draft, Loss, Post, Record, Stamp, uuid7
 from edge.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -50,14 +50,17 @@ class Outbox:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        announce: Callable[[Loss], Post] | None = None,
         waiting_bytes: int = WAITING_BYTES,
     ) -> Outbox:
         """Open or make the file, and start the thread that writes to it. A damaged file is set aside.
 
+        ``announce`` words the message that tells subscribers of a loss; without it losses are only counted.
+
         Raises:
             OutboxError: nothing can be stored there, or another process does.
         """
-        return cls(path, config, Sources(clock, monotonic, random_bytes), waiting_bytes)
+        return cls(path, config, Sources(clock, monotonic, random_bytes, announce), waiting_bytes)
 
     def __init__(self, path: Path, config: OutboxConfig, sources: Sources, waiting_bytes: int) -> None:
         self._path = path
@@ -131,12 +134,7 @@ class Outbox:
             committed=counts.committed,
             delivered=counts.delivered,
             refused=counts.refused,
-            dropped={
-                "waiting": counts.dropped_waiting,
-                "full": counts.dropped_full,
-                "old": counts.dropped_old,
-                "invalid": counts.dropped_invalid,
-            },
+            dropped=counts.dropped(),
             failure=None if failure is None else explain(self._path, failure),
         )
 
@@ -219,7 +217,7 @@ class Outbox:
                     batch.drafts,
                     tuple(record for record in batch.delivered if record.epoch == epoch),
                     tuple((record, reason) for record, reason in batch.refused if record.epoch == epoch),
-                    batch.dropped_waiting,
+                    batch.losses,
                 )
             )
         except (sqlite3.Error, OutboxError) as error:

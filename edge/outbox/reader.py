@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.outbox import file
+from edge.outbox.ledger import Ledger
 from edge.record import Record, Stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What a broker did not want, why, and when it said so (UTC seconds since 1970, as ``clock_s`` of the putting)."""
+
+    number: int
+    id: str
+    topic: str
+    payload: bytes
+    clock_s: float
+    reason: str
+    refused_at_s: float
 
 
 class Reader:
@@ -23,6 +38,22 @@ class Reader:
         self.epoch = epoch
         self._run = run
         self._connection = file.connect_reader(path)
+
+    @classmethod
+    def of_unknown(cls, path: Path) -> Reader:
+        """Open an existing file that somebody else may work on; all its records are ``earlier``.
+
+        Raises:
+            DamagedStoreError: it is no outbox of this version.
+            sqlite3.Error: from SQLite.
+        """
+        reader = cls(path, epoch="", run=0)
+        try:
+            reader.epoch = file.identify(reader._connection)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
 
     def states(self, *, only_dirty: bool) -> list[Record]:
         """Read the newest state of every topic, or only those that no broker has acknowledged yet."""
@@ -47,6 +78,23 @@ class Reader:
                 break
         rows.close()
         return records
+
+    def dead_letters(self, after: int, *, limit: int) -> list[DeadLetter]:
+        """Read the next dead letters, oldest first."""
+        rows = self._connection.execute(
+            "SELECT number, id, topic, payload, clock_s, reason, refused_at_s FROM dead_letters WHERE number > ? "
+            "ORDER BY number LIMIT ?",
+            (after, limit),
+        )
+        return [DeadLetter(*row) for row in rows.fetchall()]
+
+    def count_dead_letters(self) -> int:
+        """Say how many dead letters are kept."""
+        return int(self._connection.execute("SELECT COUNT(*) FROM dead_letters").fetchone()[0])
+
+    def ledger(self) -> Ledger:
+        """Read the counts as of the last commit."""
+        return Ledger(**dict(self._connection.execute("SELECT name, count FROM ledger")))
 
     def check(self, *, budget_s: float | None = None) -> None:
         """Look for damage; see ``file.check``."""

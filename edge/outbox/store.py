@@ -14,63 +14,21 @@ import msgspec
 
 from edge.outbox import file
 from edge.outbox.file import DamagedStoreError
-from edge.record import Priority, Stamp, uuid7
+from edge.outbox.gaps import Gaps
+from edge.outbox.ledger import Ledger
+from edge.record import Draft, Loss, Priority, Stamp, uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from edge.record import Draft, Post, Record
+    from edge.outbox.batch import Batch, Limits, Sources
+    from edge.record import Cause, Post, Record
 
 _ROW_BYTES = 100
 """What a row costs beside its topic and payload: id, stamps, the tree around it."""
+_DROPPABLE = f"WHERE priority < {Priority.KEPT:d}"
 _PLAUSIBLE_CLOCK_S = 1_735_689_600.0
 """2025: a wall clock before this was never set."""
-
-
-class Ledger(msgspec.Struct):
-    """Counts of messages since the store began. Retained ones are in ``committed`` only; the rest is about events.
-
-    ``dropped_waiting`` counts what never reached the disk because it did not keep up, ``dropped_full`` what had to go
-    for ``max_bytes``, ``dropped_old`` for ``max_age_s``, ``dropped_invalid`` what could not be written as JSON.
-    """
-
-    pending: int = 0
-    pending_bytes: int = 0
-    committed: int = 0
-    delivered: int = 0
-    refused: int = 0
-    dropped_waiting: int = 0
-    dropped_full: int = 0
-    dropped_old: int = 0
-    dropped_invalid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """All that one transaction does."""
-
-    drafts: tuple[Draft, ...] = ()
-    delivered: tuple[Record, ...] = ()
-    refused: tuple[tuple[Record, str], ...] = ()
-    dropped_waiting: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When the oldest events are dropped."""
-
-    max_bytes: int
-    max_age_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Time and randomness, from outside: UTC seconds since 1970, monotonic seconds of this boot, random bytes."""
-
-    clock: Callable[[], float]
-    monotonic: Callable[[], float]
-    random_bytes: Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +90,19 @@ class Store:
         sequences: dict[str, int] = {}
         self._writer.execute("BEGIN IMMEDIATE")
         try:
-            ledger.dropped_waiting += batch.dropped_waiting
+            losses = list(batch.losses)
             ledger.delivered += self._settle(batch.delivered, ledger)
             for record, reason in batch.refused:
                 self._bury(record, reason)
             self._settle(tuple(record for record, _ in batch.refused), ledger)
             ledger.refused += len(batch.refused)
             for draft in batch.drafts:
-                self._insert(draft, ledger, sequences)
-            self._drop_full(ledger)
-            head = self._drop_old(ledger)
+                self._insert(draft, ledger, sequences, losses)
+            if batch.purge:
+                self._drop("purged", self._oldest(batch.purge), ledger, losses)
+            self._drop_full(ledger, losses)
+            head = self._drop_old(ledger, losses)
+            self._account_for(losses, ledger, sequences)
             self._write_down(ledger, sequences, token)
             self._writer.execute("COMMIT")
         except BaseException:
@@ -152,6 +113,14 @@ class Store:
         self._head = head
         self._sequences |= sequences
         self._last_batch = token or self._last_batch
+
+    def forget_dead_letters(self, until: int) -> int:
+        """Remove the dead letters up to a number; returns how many.
+
+        Raises:
+            sqlite3.Error: from SQLite.
+        """
+        return self._writer.execute("DELETE FROM dead_letters WHERE number <= ?", (until,)).rowcount
 
     def oldest_age_s(self) -> float | None:
         """Say how old the oldest event is."""
@@ -183,17 +152,18 @@ class Store:
             raise DamagedStoreError(f"its tables make no sense: {error!r}") from error
         self._sequences = dict(self._writer.execute("SELECT topic, last FROM sequences"))
         self._head = self._read_head()
+        self._gaps = Gaps(self._writer, self._sources.monotonic)
         self._writer.execute("BEGIN IMMEDIATE")
         self._writer.execute("UPDATE meta SET value = ? WHERE name = 'run'", (str(self.run),))
         self._writer.execute("UPDATE meta SET value = '0' WHERE name = 'clean'")
         self._writer.execute("COMMIT")
 
-    def _insert(self, draft: Draft, ledger: Ledger, sequences: dict[str, int]) -> None:
+    def _insert(self, draft: Draft, ledger: Ledger, sequences: dict[str, int], losses: list[Loss]) -> None:
         counted = dict(sequences)
         try:
             payloads = [self._encode(post, id_, counted) for post, id_ in zip(draft.posts, draft.ids, strict=True)]
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
-            ledger.dropped_invalid += len(draft.posts)
+            losses.append(Loss.of("invalid", [draft]))
             return
         sequences |= counted
         ledger.committed += len(draft.posts)
@@ -227,17 +197,39 @@ class Store:
         """Forget these events and mark these states as said; returns how many events were still there."""
         states = [(record.topic, record.id) for record in records if record.retain]
         self._writer.executemany("UPDATE states SET dirty = 0 WHERE topic = ? AND id = ? AND dirty", states)
-        return self._delete([record.number for record in records if not record.retain], ledger)
+        return len(self._delete([record.number for record in records if not record.retain], ledger))
 
-    def _delete(self, numbers: list[int], ledger: Ledger) -> int:
+    def _delete(self, numbers: list[int], ledger: Ledger) -> list[tuple[int, str, float]]:
+        """Remove these events; returns size, topic and time of those that were still there."""
         if not numbers:
-            return 0
-        gone = self._writer.execute(
-            "DELETE FROM events WHERE number IN (SELECT value FROM json_each(?)) RETURNING size", (json.dumps(numbers),)
+            return []
+        gone: list[tuple[int, str, float]] = self._writer.execute(
+            "DELETE FROM events WHERE number IN (SELECT value FROM json_each(?)) RETURNING size, topic, clock_s",
+            (json.dumps(numbers),),
         ).fetchall()
         ledger.pending -= len(gone)
-        ledger.pending_bytes -= sum(size for (size,) in gone)
-        return len(gone)
+        ledger.pending_bytes -= sum(size for size, _, _ in gone)
+        return gone
+
+    def _drop(self, cause: Cause, numbers: list[int], ledger: Ledger, losses: list[Loss]) -> None:
+        gone = self._delete(numbers, ledger)
+        if gone:
+            times_s = [clock_s for _, _, clock_s in gone]
+            topics = frozenset(topic for _, topic, _ in gone)
+            losses.append(Loss(cause, len(gone), min(times_s), max(times_s), topics))
+
+    def _account_for(self, losses: list[Loss], ledger: Ledger, sequences: dict[str, int]) -> None:
+        """Count losses, and queue what tells subscribers of them."""
+        for loss in losses:
+            ledger.lose(loss)
+        self._gaps.note(losses)
+        if self._sources.announce is None:
+            return
+        clock_s, monotonic_s = self._sources.clock(), self._sources.monotonic()
+        for loss in self._gaps.take():
+            id_ = uuid7(clock_s, self._sources.random_bytes)
+            draft = Draft((self._sources.announce(loss),), (id_,), Stamp(clock_s, monotonic_s))
+            self._insert(draft, ledger, sequences, losses)
 
     def _bury(self, record: Record, reason: str) -> None:
         """Put a copy among the dead letters, of which the newest are kept, up to a tenth of ``max_bytes``."""
@@ -253,10 +245,14 @@ class Store:
             (self._limits.max_bytes // 10,),
         )
 
-    def _drop_full(self, ledger: Ledger) -> None:
-        for choice in (f"WHERE priority = {Priority.EXPENDABLE:d}", ""):
+    def _oldest(self, limit: int) -> list[int]:
+        rows = self._writer.execute(f"SELECT number FROM events {_DROPPABLE} ORDER BY number LIMIT ?", (limit,))  # noqa: S608  a constant
+        return [number for (number,) in rows.fetchall()]
+
+    def _drop_full(self, ledger: Ledger, losses: list[Loss]) -> None:
+        for choice in (f"WHERE priority = {Priority.EXPENDABLE:d}", _DROPPABLE):
             while (excess := ledger.pending_bytes - self._limits.max_bytes) > 0:
-                rows = self._writer.execute(f"SELECT number, size FROM events {choice} ORDER BY number LIMIT 100")  # noqa: S608  two constants
+                rows = self._writer.execute(f"SELECT number, size FROM events {choice} ORDER BY number LIMIT 100")  # noqa: S608  constants
                 victims: list[int] = []
                 for number, size in rows.fetchall():
                     if excess > 0:
@@ -264,28 +260,28 @@ class Store:
                         excess -= size
                 if not victims:
                     break
-                ledger.dropped_full += self._delete(victims, ledger)
+                self._drop("full", victims, ledger, losses)
 
-    def _drop_old(self, ledger: Ledger) -> _Head | None:
+    def _drop_old(self, ledger: Ledger, losses: list[Loss]) -> _Head | None:
         """Drop from the oldest end what has waited for too long; returns what then is the oldest."""
         while (head := self._read_head()) is not None:
             if self._age_s(head.stamp, earlier=head.earlier) <= self._limits.max_age_s:
                 break
             rows = self._writer.execute(
-                "SELECT number, clock_s, monotonic_s, run FROM events ORDER BY number LIMIT 100"
+                f"SELECT number, clock_s, monotonic_s, run FROM events {_DROPPABLE} ORDER BY number LIMIT 100"  # noqa: S608  a constant
             )
-            ledger.dropped_old += self._delete(
-                [
-                    number
-                    for number, clock_s, monotonic_s, run in rows.fetchall()
-                    if self._age_s(Stamp(clock_s, monotonic_s), earlier=run != self.run) > self._limits.max_age_s
-                ],
-                ledger,
-            )
+            old = [
+                number
+                for number, clock_s, monotonic_s, run in rows.fetchall()
+                if self._age_s(Stamp(clock_s, monotonic_s), earlier=run != self.run) > self._limits.max_age_s
+            ]
+            self._drop("old", old, ledger, losses)
         return head
 
     def _read_head(self) -> _Head | None:
-        row = self._writer.execute("SELECT clock_s, monotonic_s, run FROM events ORDER BY number LIMIT 1").fetchone()
+        row = self._writer.execute(
+            f"SELECT clock_s, monotonic_s, run FROM events {_DROPPABLE} ORDER BY number LIMIT 1"  # noqa: S608  a constant
+        ).fetchone()
         return None if row is None else _Head(Stamp(row[0], row[1]), earlier=row[2] != self.run)
 
     def _age_s(self, stamp: Stamp, *, earlier: bool) -> float:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge.outbox.store import Batch
+from edge.outbox.batch import Batch
+from edge.record import Loss
 
 if TYPE_CHECKING:
-    from edge.outbox.store import Ledger
+    from edge.outbox.ledger import Ledger
     from edge.record import Draft, Record
 
 _STRUCT_BYTES = 1000
@@ -36,7 +37,7 @@ class Waiting:
         self._progress = threading.Condition(lock)  # and here everyone who waits for the taker
         self._drafts: deque[Draft] = deque()
         self._bytes = 0
-        self._dropped = 0
+        self._loss: Loss | None = None
         self._delivered: list[Record] = []
         self._refused: list[tuple[Record, str]] = []
         self._settled: set[str] = set()
@@ -54,7 +55,8 @@ class Waiting:
         with self._work:
             ledger = msgspec.structs.replace(self._ledger)
             ledger.pending -= self._settled_events
-            ledger.dropped_waiting += self._dropped
+            if self._loss is not None:
+                ledger.lose(self._loss)
             return ledger
 
     def settled(self) -> frozenset[str]:
@@ -73,7 +75,7 @@ class Waiting:
             while self._bytes > self._max_bytes and len(self._drafts) > 1:
                 victim = self._drafts.popleft()
                 self._bytes -= _weight(victim)
-                self._dropped += len(victim.posts)
+                self._lose(Loss.of("waiting", [victim]))
                 self._done += 1
             if len(self._drafts) == 1:
                 self._work.notify()
@@ -104,11 +106,13 @@ class Waiting:
                 self._work.wait(max(0.0, self._next_s - time.monotonic()))
             if self._drafts and self._commit_wait_s:
                 self._work.wait_for(lambda: self._hurry or self._closed, self._commit_wait_s)
-            if self._closed and not (self._drafts or self._delivered or self._refused or self._dropped):
+            if self._closed and not (self._drafts or self._delivered or self._refused or self._loss):
                 return None
-            batch = Batch(tuple(self._drafts), tuple(self._delivered), tuple(self._refused), self._dropped)
+            losses = () if self._loss is None else (self._loss,)
+            batch = Batch(tuple(self._drafts), tuple(self._delivered), tuple(self._refused), losses)
             self._drafts.clear()
-            self._bytes = self._dropped = 0
+            self._bytes = 0
+            self._loss = None
             self._delivered, self._refused = [], []
             self._hurry = False
             self._next_s = time.monotonic() + _TIDY_S
@@ -127,7 +131,10 @@ class Waiting:
     def lost(self, batch: Batch) -> None:
         """Note that a taken batch cannot be dealt with."""
         with self._work:
-            self._dropped += batch.dropped_waiting + sum(len(draft.posts) for draft in batch.drafts)
+            for loss in batch.losses:
+                self._lose(loss)
+            if batch.drafts:
+                self._lose(Loss.of("waiting", batch.drafts))
         self.done(batch, self._ledger)
 
     def flush(self, timeout_s: float) -> bool:
@@ -155,6 +162,9 @@ class Waiting:
         with self._work:
             self._closed = True
             self._work.notify()
+
+    def _lose(self, loss: Loss) -> None:
+        self._loss = loss if self._loss is None else self._loss + loss
 
     def _due(self) -> bool:
         return (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
+import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from edge.errors import BrokerError
+from paho.mqtt.client import WebsocketConnectionError
 
 if TYPE_CHECKING:
     from edge.config import MqttConfig
@@ -17,26 +18,16 @@ def where(config: MqttConfig) -> str:
     return f"the broker at {config.host}:{config.port}"
 
 
-def read_password(config: MqttConfig) -> str | None:
-    """Read the password, anew for each connection, so that a corrected file needs no restart.
-
-    Raises:
-        BrokerError: there is a file to read and it cannot be read.
-    """
-    if config.password_file is None:
-        return None
-    try:
-        return Path(config.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BrokerError(
-            f"{config.password_file}: cannot read the broker's password ({reason}): see mqtt.password_file"
-        ) from error
-
-
-def unreachable(config: MqttConfig, error: OSError) -> str:
-    """No TCP connection."""
+def unreachable(config: MqttConfig, error: OSError, now_s: float) -> str:
+    """No TCP connection, or no TLS or WebSocket over it; ``now_s`` is what the wall clock says."""
     match error:
+        case ssl.SSLError():
+            return _no_tls(config, error, now_s)
+        case WebsocketConnectionError():
+            return (
+                f"{where(config)} does not speak WebSocket there ({error}): check mqtt.transport, "
+                "mqtt.websocket_path and mqtt.port"
+            )
         case socket.gaierror():
             return f"{where(config)}: its name is not known ({error.strerror}): check mqtt.host and the name service"
         case ConnectionRefusedError():
@@ -44,17 +35,52 @@ def unreachable(config: MqttConfig, error: OSError) -> str:
         case TimeoutError():
             return f"{where(config)}: no answer within {config.connect_timeout_s:g} s: check mqtt.host and the network"
         case _:
-            return f"{where(config)}: {error.strerror or error}: check mqtt.host and the network"
+            wish = (
+                "that it speaks TLS there" if isinstance(error, ConnectionResetError) and config.tls else "the network"
+            )
+            return f"{where(config)}: {error.strerror or error}: check mqtt.host and {wish}"
+
+
+def _untrusted(config: MqttConfig, error: ssl.SSLCertVerificationError, now_s: float) -> str:
+    """Its certificate does not prove that it is the one we look for (codes: X509_V_ERR_… of OpenSSL's x509_vfy.h)."""
+    clock = f"this device's clock says {datetime.fromtimestamp(now_s, UTC):%Y-%m-%d %H:%M} UTC"
+    match error.verify_code:
+        case 9:
+            return (
+                f"{where(config)}: its certificate is not valid yet; {clock}: if that is wrong, set it (a device "
+                "without a battery for its clock needs a time server)"
+            )
+        case 10:
+            return f"{where(config)}: its certificate has expired; {clock}: if that is right, renew the certificate"
+        case 62 | 64:
+            return f"{where(config)}: its certificate is for another name: put the right one into mqtt.host"
+        case _:
+            return (
+                f"{where(config)}: its certificate is not signed by whom we trust ({error.verify_message}): it may be "
+                "another one; check mqtt.host, and that mqtt.tls.ca_file is the certificate of its authority"
+            )
+
+
+def _no_tls(config: MqttConfig, error: ssl.SSLError, now_s: float) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _untrusted(config, error, now_s)
+    if error.reason in {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST"}:
+        return f"{where(config)} does not speak TLS there: check mqtt.port (8883 is usual), or leave out [mqtt.tls]"
+    return f"{where(config)}: no encrypted connection ({error.reason or error}): check [mqtt.tls], and its log"
 
 
 def silent(config: MqttConfig, patience_s: float) -> str:
     """A TCP connection, but no answer."""
-    return f"{where(config)} did not answer within {patience_s:g} s: is it a broker, and is it well?"
+    question = "is it a broker, and is it well?" if config.tls else "is it a broker, without TLS, and is it well?"
+    return f"{where(config)} did not answer within {patience_s:g} s: {question}"
 
 
 def hung_up(config: MqttConfig) -> str:
     """A TCP connection that ended before any answer."""
-    return f"{where(config)} hung up before it answered: its log says why"
+    if config.tls is None:
+        return f"{where(config)} hung up before it answered: its log says why; does it want TLS there ([mqtt.tls])?"
+    wish = "it may not know" if config.tls.cert_file else "it may want"
+    return f"{where(config)} hung up before it answered: its log says why; {wish} our certificate (mqtt.tls.cert_file)"
 
 
 def refused(config: MqttConfig, version: str, code: int, reason: str) -> str:
@@ -66,7 +92,7 @@ def refused(config: MqttConfig, version: str, code: int, reason: str) -> str:
         case 132:
             return f"{where(config)} does not speak MQTT {version}: set mqtt.version"
         case 133:
-            return f"{where(config)} refuses the client id ({reason}): check device.id"
+            return f"{where(config)} refuses the client id ({reason}): check mqtt.client_id or device.id"
         case _:
             return f"{where(config)} refuses the connection ({reason}): its log says more"
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.messages import as_replayed
+from edge.publisher.misfits import HANG_UPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from edge.outbox import Outbox
+    from edge.publisher.misfits import Misfits
+    from edge.publisher.pace import Pace
     from edge.publisher.session import Ack, Session
+    from edge.publisher.timekeeper import Timekeeper
     from edge.record import Record
     from edge.throttle import Throttle
 
@@ -21,35 +26,68 @@ logger = logging.getLogger(__name__)
 LIVE_S = 2.0
 """What is sent later than this after it was handed to the outbox says of itself that it is replayed."""
 _READ_AHEAD = 500
+_RETRY_S = 1.0
+"""The first pause after a refusal that may pass; each further one is twice as long."""
+_ATTEMPTS = 5
 _HEADER_BYTES = 16
 """More than MQTT needs beside topic and payload: fixed header, lengths, message number, no properties."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    due_s: float
+    record: Record
 
 
 class Delivery:
     """Sends what the outbox holds over one session and tells the outbox what became of it. For one thread."""
 
-    def __init__(self, outbox: Outbox, session: Session, monotonic: Callable[[], float], throttle: Throttle) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        session: Session,
+        *,
+        misfits: Misfits,
+        pace: Pace,
+        timekeeper: Timekeeper,
+        monotonic: Callable[[], float],
+        throttle: Throttle,
+    ) -> None:
         self._outbox = outbox
         self._session = session
+        self._misfits = misfits
+        self._pace = pace
+        self._timekeeper = timekeeper
         self._monotonic = monotonic
         self._throttle = throttle
-        self._states = {record.topic: record for record in outbox.states(only_dirty=False)}
+        self._states: dict[str, Record] = {}
         self._said: dict[str, str] = {}
         self._events: deque[Record] = deque()
         self._last_event: Record | None = None
         self._more_events = True
         self._in_flight: dict[int, Record | None] = {}
+        self._again: deque[_Attempt] = deque()
+        self._attempts: dict[str, int] = {}
+        self._listening = False
+        self._rest_s = float("inf")
         self._last_ack_s = monotonic()
+        self.repeat_states()
 
     @property
     def idle(self) -> bool:
         """Nothing is under way and nothing is left to send."""
-        return not (self._in_flight or self._states or self._events or self._more_events)
+        return not (self._in_flight or self._states or self._attempts or self._events or self._more_events)
 
     @property
     def quiet_s(self) -> float:
         """For how long the broker has owed us an acknowledgement."""
         return self._monotonic() - self._last_ack_s if self._in_flight else 0.0
+
+    def repeat_states(self) -> None:
+        """Say all states again."""
+        for record in self._outbox.states(only_dirty=False):
+            if not self._misfits.is_guilty(record):
+                self._states[record.topic] = record
 
     def look(self) -> None:
         """See what is new in the outbox."""
@@ -62,21 +100,35 @@ class Delivery:
         """Send something retained that is not from the outbox, ahead of everything that is."""
         self._note(self._session.publish(topic, payload, retain=True), None)
 
-    def fill(self) -> None:
-        """Send as much as the window allows."""
-        while len(self._in_flight) < self._session.window and (record := self._next()) is not None:
+    def fill(self) -> float:
+        """Send as much as window and pace allow; returns for how many seconds there is nothing to do but to listen."""
+        self._rest_s = float("inf")
+        while len(self._in_flight) < self._window and (record := self._next()) is not None:
             self._send(record)
+        return self._rest_s
+
+    def lost(self) -> bool:
+        """Draw conclusions from the end of the connection; returns whether a message was to blame for it."""
+        oldest = next((record for record in self._in_flight.values() if record is not None), None)
+        if oldest is None or not self._misfits.hung_up(oldest, listening=self._listening, code=self._session.end_code):
+            return False
+        self._refuse(oldest, f"the broker hung up {HANG_UPS} times when it was sent this")
+        return True
 
     def settle(self, acks: Iterable[Ack]) -> None:
         """Tell the outbox what the broker said."""
         for ack in acks:
             record = self._in_flight.pop(ack.mid, None)
             self._last_ack_s = self._monotonic()
+            self._listening = True
             if record is None:
                 self._warn_about_status(ack)
-            elif ack.refusal is None:
+                continue
+            self._misfits.acknowledged(record)
+            if ack.refusal is None:
+                self._attempts.pop(record.id, None)
                 self._outbox.delivered(record)
-            else:
+            elif not (ack.transient and self._try_again(record)):
                 self._refuse(record, f"refused by the broker: {ack.refusal}")
 
     def _next(self) -> Record | None:
@@ -85,24 +137,50 @@ class Delivery:
             record = self._states.pop(topic)
             self._said[topic] = record.id
             return record
+        if self._attempts:  # what comes later waits, so that the order changes as little as can be
+            if not self._again:
+                return None
+            self._rest_s = max(0.0, self._again[0].due_s - self._monotonic())
+            return self._again.popleft().record if self._rest_s == 0.0 else None
         if not self._events and self._more_events:
             self._events.extend(self._outbox.events(self._last_event, limit=_READ_AHEAD))
             self._more_events = bool(self._events)
         if not self._events:
             return None
+        if not self._is_live(self._events[0]):
+            self._rest_s = self._pace.wait_s(self._monotonic())
+            if self._rest_s > 0.0:
+                return None
+            self._pace.spend()
         self._last_event = self._events.popleft()
         return self._last_event
+
+    @property
+    def _window(self) -> int:
+        return 1 if self._misfits.alone else self._session.window
+
+    def _is_live(self, record: Record) -> bool:
+        return not record.earlier and self._monotonic() - record.stamp.monotonic_s <= LIVE_S
+
+    def _try_again(self, record: Record) -> bool:
+        """Put a message back for a while, after a refusal that may pass; ``False`` when that was tried enough."""
+        attempts = self._attempts.pop(record.id, 1)
+        if attempts >= _ATTEMPTS:
+            return False
+        self._attempts[record.id] = attempts + 1
+        self._again.append(_Attempt(self._monotonic() + _RETRY_S * 2.0 ** (attempts - 1), record))
+        return True
 
     def _send(self, record: Record) -> None:
         limit_bytes = self._session.max_packet_bytes
         if len(record.payload) + len(record.topic) + _HEADER_BYTES > limit_bytes:
             self._refuse(record, f"larger than the {limit_bytes} bytes that the broker takes")
             return
-        live = not record.earlier and self._monotonic() - record.stamp.monotonic_s <= LIVE_S
+        payload = self._timekeeper.put_right(record)
+        if not self._is_live(record):
+            payload = as_replayed(payload)
         try:
-            mid = self._session.publish(
-                record.topic, record.payload if live else as_replayed(record.payload), retain=record.retain
-            )
+            mid = self._session.publish(record.topic, payload, retain=record.retain)
         except ValueError as error:
             self._refuse(record, f"not possible in MQTT: {error}")
             return
@@ -118,6 +196,8 @@ class Delivery:
             logger.warning("The broker does not let this device say its status: %s", ack.refusal)
 
     def _refuse(self, record: Record, reason: str) -> None:
+        if not self._misfits.is_new(record):
+            return
         self._outbox.refused(record, reason)
         if self._throttle.allows(f"{record.topic} {reason}"):
             logger.warning("A message on %s is set aside among the dead letters: %s", record.topic, reason)

@@ -16,7 +16,10 @@ from edge.messages import Clock, DeviceStatusMessage, utc
 from edge.publisher import advice
 from edge.publisher.connector import Backoff, Connector
 from edge.publisher.delivery import Delivery
+from edge.publisher.misfits import Misfits
+from edge.publisher.pace import Pace
 from edge.publisher.session import Session, Will
+from edge.publisher.timekeeper import Timekeeper
 from edge.publisher.waker import Waker
 from edge.record import boot_id, clock_quality
 from edge.throttle import Throttle
@@ -56,6 +59,7 @@ class Publisher:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         quality: Callable[[], ClockQuality] = clock_quality,
+        boot: str | None = None,
     ) -> None:
         self._outbox = outbox
         self._config = config
@@ -63,11 +67,14 @@ class Publisher:
         self._clock = clock
         self._monotonic = monotonic
         self._quality = quality
-        self._boot_id = boot_id()
+        self._boot_id = boot_id() if boot is None else boot
         self._waker = Waker()
-        self._connector = Connector(config, f"sightpost-{topics.device}", self._waker)
+        self._connector = Connector(config, config.client_id or f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
+        self._misfits = Misfits(config.max_inflight)
+        self._pace = Pace(config.replay_rate_hz, monotonic())
+        self._timekeeper = Timekeeper(clock, monotonic, quality, self._boot_id)
         self._short_lived = 0
         self._news = False
         self._stop_by_s: float | None = None
@@ -153,7 +160,24 @@ class Publisher:
 
     def _serve(self, session: Session) -> None:
         """Deliver until it is time to stop."""
-        delivery = Delivery(self._outbox, session, self._monotonic, self._throttle)
+        delivery = Delivery(
+            self._outbox,
+            session,
+            misfits=self._misfits,
+            pace=self._pace,
+            timekeeper=self._timekeeper,
+            monotonic=self._monotonic,
+            throttle=self._throttle,
+        )
+        try:
+            self._deliver(delivery, session)
+        except BrokerError:
+            if session.lost and delivery.lost():
+                self._backoff.reset()
+                self._short_lived = 0
+            raise
+
+    def _deliver(self, delivery: Delivery, session: Session) -> None:
         status_due_s = 0.0
         while not (self._stop_by_s is not None and (delivery.idle or self._monotonic() > self._stop_by_s)):
             now_s = self._last_progress_s = self._monotonic()
@@ -163,8 +187,11 @@ class Publisher:
             if self._news:
                 self._news = False
                 delivery.look()
-            delivery.fill()
-            delivery.settle(session.step(_TICK_S))
+            if self._timekeeper.look():
+                delivery.repeat_states()
+                status_due_s = now_s
+            rest_s = delivery.fill()
+            delivery.settle(session.step(min(rest_s, _TICK_S)))
             if delivery.quiet_s > 2 * self._config.keepalive_s:
                 raise BrokerError(advice.deaf(self._config, delivery.quiet_s))
         delivery.say(self._topics.status, self._status("offline", reason="stopped"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +17,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.errors import BrokerError
-from edge.publisher import advice
+from edge.publisher import advice, credentials
+from edge.publisher.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,8 @@ Version = Literal["5", "3.1.1"]
 _PROTOCOLS: dict[Version, MQTTProtocolVersion] = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
 _REFUSED = 128  # MQTT 5, 2.4: this and above are failures; paho translates the codes of 3.1.1 to these
 _WRONG_VERSION = 132
+_TRANSIENT = frozenset({128, 131, 145, 151})
+"""MQTT 5, 3.4.2.1: unspecified, implementation specific, packet identifier in use, quota exceeded."""
 
 
 class WrongVersionError(BrokerError):
@@ -53,10 +57,20 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The broker's answer to a publish; ``refusal`` says why it does not want it."""
+    """The broker's answer to a publish; ``refusal`` says why it does not want it, ``transient`` that it may yet."""
 
     mid: int
     refusal: str | None
+    transient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of a subscription; ``retained`` if it was said before we subscribed."""
+
+    topic: str
+    payload: bytes
+    retained: bool
 
 
 class Session:
@@ -74,6 +88,7 @@ class Session:
         self._config = config
         self._waker = waker
         self._acks: list[Ack] = []
+        self._heard: list[Heard] = []
         self._open = False
         self._end: tuple[int, str] | None = None
         self._refusal: BrokerError | None = None
@@ -81,7 +96,7 @@ class Session:
         try:
             self._client.connect(config.host, config.port, keepalive=config.keepalive_s)
         except OSError as error:
-            raise BrokerError(advice.unreachable(config, error)) from error
+            raise BrokerError(advice.unreachable(config, error, time.time())) from error
         self._poll = select.poll()
         self._poll.register(waker.fileno(), select.POLLIN)
 
@@ -119,6 +134,15 @@ class Session:
             raise self._lost()
         return info.mid
 
+    def subscribe(self, topic: str) -> None:
+        """Ask for messages (QoS 1), which ``heard`` will return."""
+        self._client.subscribe(topic, qos=1)
+
+    def heard(self) -> list[Heard]:
+        """Return the messages that have come since the last call."""
+        heard, self._heard = self._heard, []
+        return heard
+
     def step(self, timeout_s: float) -> list[Ack]:
         """Send and receive what there is, waiting for something to happen for up to ``timeout_s``.
 
@@ -131,19 +155,31 @@ class Session:
         if connection is None:
             raise self._lost()
         interest = select.POLLIN | (select.POLLOUT if self._client.want_write() else 0)
+        # What TLS has decrypted already no longer shows at the socket.
+        decrypted = isinstance(connection, ssl.SSLSocket | mqtt._WebsocketWrapper) and connection.pending() > 0  # noqa: SLF001  it has no public name
         self._poll.register(connection.fileno(), interest)
-        ready = dict(self._poll.poll(max(0.0, timeout_s) * 1000.0))
+        ready = dict(self._poll.poll(0 if decrypted else max(0.0, timeout_s) * 1000.0))
         self._poll.unregister(connection.fileno())
         if ready.pop(self._waker.fileno(), 0):
             self._waker.clear()
-        if ready:
+        if ready or decrypted:
             self._client.loop_read()
             self._acknowledge_at_once()
         self._client.loop_misc()
-        if self._client.socket() is None:
+        if self._client.socket() is None and not self._acks:  # what came before the end counts
             raise self._lost()
         acks, self._acks = self._acks, []
         return acks
+
+    @property
+    def lost(self) -> bool:
+        """The connection is gone, and not by our doing."""
+        return self._client.socket() is None
+
+    @property
+    def end_code(self) -> int | None:
+        """Why the broker ended the connection, if it did and said so (MQTT 5, 2.4)."""
+        return None if self._end is None else self._end[0]
 
     def close(self) -> None:
         """Say goodbye, so that the broker keeps the last will to itself, and close."""
@@ -160,21 +196,27 @@ class Session:
 
     def _new_client(self, client_id: str, will: Will | None) -> mqtt.Client:
         config = self._config
-        client = mqtt.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id,
             protocol=_PROTOCOLS[self.version],
+            transport=config.transport,
             reconnect_on_failure=False,
         )
         client.connect_timeout = config.connect_timeout_s
         client.max_inflight_messages_set(0)  # the window is ours to keep
         if config.username is not None:
-            client.username_pw_set(config.username, advice.read_password(config))
+            client.username_pw_set(config.username, credentials.read_password(config))
+        if config.tls is not None:
+            client.tls_set_context(credentials.tls_context(config.tls))
+        if config.transport == "websockets":
+            client.ws_set_options(config.websocket_path)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_message = self._on_message
         client.on_socket_open = self._on_socket_open
         # With this callback set, publish() only queues and step() does all the sending.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
@@ -211,7 +253,11 @@ class Session:
     def _on_publish(
         self, _client: mqtt.Client, _userdata: object, mid: int, reason: ReasonCode, _properties: Properties | None
     ) -> None:
-        self._acks.append(Ack(mid, str(reason) if reason.value >= _REFUSED else None))
+        refusal = str(reason) if reason.value >= _REFUSED else None
+        self._acks.append(Ack(mid, refusal, reason.value in _TRANSIENT))
+
+    def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        self._heard.append(Heard(message.topic, bytes(message.payload), message.retain))
 
     def _on_disconnect(
         self,

@@ -131,7 +131,7 @@ def test_a_late_subscriber_finds_the_state_and_the_device_online(outbox: Outbox,
         assert state.payload["label"] == "open"
         assert status.retain
         assert (status.payload["status"], status.payload["epoch"]) == ("online", outbox.epoch)
-        assert status.payload["outbox"]["dropped"] == {"waiting": 0, "full": 0, "old": 0, "invalid": 0}
+        assert status.payload["outbox"]["dropped"] == {"waiting": 0, "full": 0, "old": 0, "invalid": 0, "purged": 0}
         assert late.on("/event") == []
     publisher.stop()
 

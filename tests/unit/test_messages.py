@@ -79,7 +79,7 @@ def test_an_event_says_what_the_interface_promises() -> None:
         "score": 0.75,
         "top": [{"label": "open", "score": 0.75}, {"label": "closed", "score": 0.25}],
         "captured_at": "2023-11-14T22:13:20.123Z",
-        "clock": {"quality": "synchronized", "boot_id": "b00t", "monotonic_s": 12.5},
+        "clock": {"quality": "synchronized", "boot_id": "b00t", "monotonic_s": 12.5, "corrected": False},
         "model": {"name": "gate", "version": "3"},
         "previous": None,
         "replayed": False,

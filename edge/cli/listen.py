@@ -1,0 +1,102 @@
+"""``sightpost listen``: what a device says, for people."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import itertools
+import json
+import random
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edge.cli.options import Commands
+    from edge.config import Config
+    from edge.messages import Topics
+    from edge.publisher.session import Heard
+
+_EXAMPLES = """examples:
+  sightpost listen --config /etc/sightpost/edge.toml
+  sightpost listen --config edge.toml --device porch
+  sightpost listen --config edge.toml --json | jq .payload.label"""
+_PAUSE_S = 1.0
+_TICK_S = 1.0
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "listen",
+        help="print what a device says over MQTT",
+        description="Connect to the broker of a configuration and print what the device says, until Ctrl-C.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
+    parser.add_argument("--device", metavar="ID", help="another device of the same broker (default: device.id)")
+    parser.add_argument("--count", type=int, metavar="N", help="end after so many messages")
+    parser.add_argument("--json", action="store_true", help="raw: one JSON object for each message")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Listen until interrupted; a broker that goes away is waited for, one that was never there is an error."""
+    from edge.config import load_config
+    from edge.messages import Topics
+    from edge.spoken import line
+
+    config = load_config(arguments.config)
+    topics = Topics(config.mqtt.topic_prefix, arguments.device or config.device.id)
+    messages = _messages(config, topics)
+    for heard in messages if arguments.count is None else itertools.islice(messages, arguments.count):
+        print(
+            _raw(heard) if arguments.json else line(topics, heard.topic, heard.payload, retained=heard.retained),
+            flush=True,
+        )
+    return 0
+
+
+def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
+    from edge.publisher.connector import Connector
+    from edge.publisher.waker import Waker
+
+    waker = Waker()
+    connector = Connector(config.mqtt, f"sightpost-listen-{random.randrange(16**8):08x}", waker)  # noqa: S311  no secret
+    before = False
+    try:
+        while True:
+            try:
+                session = connector.connect(will=None)
+                before = True
+                try:
+                    session.subscribe(f"{topics.prefix}/{topics.device}/#")
+                    while True:
+                        session.step(_TICK_S)
+                        yield from session.heard()
+                finally:
+                    session.abort()
+            except BrokerError as error:
+                if not before:
+                    raise
+                print(f"{error}; waiting for it", file=sys.stderr, flush=True)
+                time.sleep(_PAUSE_S)
+    finally:
+        waker.close()
+
+
+def _raw(heard: Heard) -> str:
+    try:
+        payload = json.loads(heard.payload)
+    except ValueError:
+        payload = None
+    fields = {"topic": heard.topic, "retained": heard.retained, "payload": payload}
+    if payload is None and heard.payload:
+        fields["payload_base64"] = base64.b64encode(heard.payload).decode("ascii")
+    return json.dumps(fields, ensure_ascii=False)

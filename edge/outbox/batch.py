@@ -1,0 +1,43 @@
+"""What goes into one transaction of the outbox, and what rules it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge.record import Draft, Loss, Post, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All that one transaction does; ``purge`` removes so many of the oldest events."""
+
+    drafts: tuple[Draft, ...] = ()
+    delivered: tuple[Record, ...] = ()
+    refused: tuple[tuple[Record, str], ...] = ()
+    losses: tuple[Loss, ...] = ()
+    purge: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the oldest events are dropped."""
+
+    max_bytes: int
+    max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What comes from outside: UTC seconds since 1970, monotonic seconds of this boot, random bytes, words for a loss.
+
+    Without ``announce``, losses are only counted, until a store that has it is opened.
+    """
+
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    random_bytes: Callable[[int], bytes]
+    announce: Callable[[Loss], Post] | None = None
