@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -12,12 +11,14 @@ import msgspec
 import numpy as np
 
 from edge.model_card import InputSpec, ModelCard
+from edge.preprocess import prepare
 from trainer.calibrate import best_temperature
-from trainer.data import DataSet, Split, balanced, list_classes, scan, split, summary_of_rejected
+from trainer.data import DataSet, Split, balanced, list_classes, pictures, scan, split, summary_of_rejected
 from trainer.errors import DataError
 from trainer.features import extract, stack, views
+from trainer.ladder import climb
 from trainer.proof import FitResult, HeldOut, prove_and_write
-from trainer.quantize import to_float_tflite, to_int8_tflite
+from trainer.quantize import to_float_tflite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +56,19 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
     resize, kernel = recipe.input.resize, recipe.input.kernel
     spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
     model, temperature = _train(data, parts, spec, recipe, rng, steps)
-    with steps.step("quantize") as step:
+    with steps.step("convert") as step:
         float_tflite = to_float_tflite(model)
-        chosen = balanced(parts.train, data, recipe.quantize.calibration_pictures, rng)
-        int8_tflite = to_int8_tflite(float_tflite, [picture for picture, _ in views(data, chosen, spec, None, rng)])
-        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float → {len(int8_tflite) / 1e6:.1f} MB int8"
+        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float"
+    order = balanced(parts.train, data, len(parts.train), rng)
+    candidates = climb(
+        float_tflite,
+        lambda count: [prepare(picture, spec) for picture in pictures(data, order[:count])],
+        pictures=recipe.quantize.calibration_pictures,
+        rungs=recipe.quantize.ladder,
+    )
     card = ModelCard(
         name=name,
-        version=hashlib.sha256(int8_tflite).hexdigest()[:12],
+        version="",
         kind="classify",
         input=spec,
         labels=data.labels,
@@ -74,7 +80,7 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
         card,
         HeldOut(data, parts.held_out),
         float_tflite=float_tflite,
-        int8_tflite=int8_tflite,
+        candidates=candidates,
         recipe=recipe.quantize,
         steps=steps,
     )

@@ -64,10 +64,27 @@ class HeadRecipe(_Table, frozen=True, kw_only=True):
 
 
 class QuantizeRecipe(_Table, frozen=True, kw_only=True):
-    """``[quantize]``: how many training pictures calibrate the ranges, and how far int8 may fall below float."""
+    """``[quantize]``: how many training pictures calibrate the ranges, and how far int8 may fall below float.
+
+    ``ladder`` says what is tried, in this order, when it falls further; see ``trainer.ladder``.
+    """
 
     calibration_pictures: Annotated[int, msgspec.Meta(ge=8, le=5000)] = 100
-    tolerance: Fraction = 0.02
+    tolerance: Fraction = 0.01
+    ladder: tuple[Literal["int8", "more_pictures", "float_layers", "int16", "float16"], ...] = (
+        "int8", "more_pictures", "float_layers", "float16",
+    )  # fmt: skip
+
+
+class UnknownRecipe(_Table, frozen=True, kw_only=True):
+    """``[unknown]``: the rule by which a model says that a picture shows none of its classes.
+
+    ``method`` ``auto`` picks by measurement, ``none`` leaves the rule out. ``rejected`` is the share of known
+    validation pictures that it may call unknown.
+    """
+
+    method: Literal["auto", "none", "centers", "max_score"] = "auto"
+    rejected: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05
 
 
 class Recipe(_Table, frozen=True, kw_only=True):
@@ -80,6 +97,7 @@ class Recipe(_Table, frozen=True, kw_only=True):
     augment: AugmentRecipe = AugmentRecipe()
     head: HeadRecipe = HeadRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
+    unknown: UnknownRecipe = UnknownRecipe()
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -64,7 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     with cameras.Camera("replay", camera_config) as camera:
         camera.start()
         lookout = Lookout(camera, [watch], recorded=True)
-        Observer([lookout], on_answer=lambda answer: report.add(cast("Answer", answer)), on_status=lambda *_: None, clock=time.monotonic).run()
+        Observer(
+            [lookout],
+            on_answer=lambda answer: report.add(cast("Answer", answer)),  # this watch does not embed
+            on_status=lambda *_: None,
+            clock=time.monotonic,
+        ).run()
         report.finish(skipped=camera.status.damaged)
     return 0
 
