@@ -44,27 +44,23 @@ class Known:
         """Unpack a card's rule.
 
         Raises:
-            ValueError: its arrays are damaged, or one is missing.
+            ValueError: its class centres are damaged or missing.
         """
         arrays = {name: unpack(packed) for name, packed in rule.arrays.items()}
-        needed = {"centers": {"centers"}, "energy": {"weights", "bias"}}.get(rule.method, set())
-        if not needed <= set(arrays):
-            raise ValueError(f"the unknown rule {rule.method!r} lacks {', '.join(sorted(needed - set(arrays)))}")
+        if rule.method == "centers" and "centers" not in arrays:
+            raise ValueError("it has no class centres")
         return cls(rule.method, rule.threshold, arrays)
 
     @property
     def needs_embedding(self) -> bool:
         """Whether scores alone are not enough."""
-        return self.method != "max_score"
+        return self.method == "centers"
 
     def value(self, scores: npt.NDArray[np.float32], embedding: npt.NDArray[np.float32] | None) -> float:
         """How much a picture is like what the model knows; larger is more."""
         if self.method == "max_score" or embedding is None:
             return float(scores.max())
         vector = embedding.ravel().astype(np.float64)
-        if self.method == "energy":
-            logits = self.arrays["weights"] @ vector + self.arrays["bias"]
-            return float(logits.max() + np.log(np.exp(logits - logits.max()).sum()))
         centers = self.arrays["centers"].astype(np.float64)
         lengths = np.linalg.norm(centers, axis=1) * np.linalg.norm(vector)
         return float((centers @ vector / np.maximum(lengths, _TINY)).max())

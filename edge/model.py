@@ -144,7 +144,7 @@ class Model:
         card, golden = self.file.card, self.file.golden
         if card is None or card.golden is None or golden is None:
             return 0.0
-        answers = np.stack([self._golden_answer(frame) for frame in golden.frames])
+        answers = np.stack([self.golden_answer(frame) for frame in golden.frames])
         difference = float(np.max(np.abs(answers - golden.scores))) if answers.shape == golden.scores.shape else np.inf
         if not difference <= card.golden.tolerance:  # written so that NaN is refused as well
             raise ModelFileError(
@@ -176,7 +176,8 @@ class Model:
             self._known is None or self._known.knows(scores, embedding),
         )
 
-    def _golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:
+    def golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:
+        """What golden samples keep of an answer: the scores, or the embedding, flattened, of an ``embed`` model."""
         prediction = self.predict(frame)
         if prediction.embedding is not None and self.kind == "embed":
             return prediction.embedding.ravel()

@@ -47,13 +47,12 @@ class UnknownRule(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         method: where the value comes from. ``max_score``: the best score. ``centers``: the cosine between the embedding
-            and the nearest row of ``centers``, one per class. ``energy``: log Σ exp(logits), the logits being
-            ``weights`` · embedding + ``bias``.
+            and the nearest row of ``centers``, one per class.
         threshold: chosen on validation pictures, of which ``rejected`` (0…1) lie below it.
         arrays: what the method needs, packed by ``edge.vectors.pack``, by name.
     """
 
-    method: Literal["max_score", "centers", "energy"]
+    method: Literal["max_score", "centers"]
     threshold: float
     rejected: float = 0.0
     arrays: dict[str, PackedArray] = {}

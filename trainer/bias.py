@@ -85,7 +85,7 @@ def _is_int8(graph: Graph, layer: Layer) -> bool:
     from ai_edge_litert import schema_py_generated as schema
 
     tensors, types = graph.subgraph.tensors, schema.TensorType
-    return tensors[layer.output].type == types.INT8 and tensors[layer.bias].type == types.INT32
+    return bool(tensors[layer.output].type == types.INT8 and tensors[layer.bias].type == types.INT32)
 
 
 def _float_biases(float_tflite: bytes) -> dict[str, npt.NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 import shutil
@@ -14,13 +13,16 @@ import numpy as np
 from edge.model_card import InputSpec, ModelCard
 from edge.preprocess import prepare
 from trainer.calibrate import best_temperature
-from trainer.data import DataSet, balanced, pictures, scan, summary_of_rejected
+from trainer.audit import Audit, audit
+from trainer.data import DataSet, balanced, pictures, scan
+from trainer.deciding import calibrated_card
 from trainer.errors import DataError
+from trainer.ladder import climb
 from trainer.proof import FitResult, HeldOut, prove_and_write
-from trainer.quantize import to_float_tflite, to_int8_tflite
+from trainer.quantize import to_float_tflite
 from trainer.sources import list_pictures
 from trainer.split import Split, split
-from trainer.training import train
+from trainer.training import Trained, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,54 +64,81 @@ def fit(
         ProofError: the int8 file falls too far below the float model; nothing is written.
         ModelFileError: the file cannot be written.
     """
-    if not out.absolute().parent.is_dir():
-        raise DataError(f"{out}: its folder does not exist; make it first")
+    check_out(out)
     workdir = out.with_name(out.name + ".work")
     rng = np.random.default_rng(recipe.seed)
-    data, parts = _look(root, recipe, rng, steps)
+    data, parts, found = _look(root, recipe, rng, steps)
     side = recipe.backbone.size_px
     resize, kernel = recipe.input.resize, recipe.input.kernel
     spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
     trained = train(data, parts, spec, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
-    with steps.step("calibrate") as step:
-        temperature = best_temperature(trained.validation.logits, trained.validation.targets.argmax(axis=1))
-        step.outcome = f"temperature {temperature:.2f}"
-    with steps.step("quantize") as step:
-        float_tflite = to_float_tflite(trained.model(temperature))
-        chosen = balanced(parts.train, data, recipe.quantize.calibration_pictures, rng)
-        int8_tflite = to_int8_tflite(float_tflite, [prepare(picture, spec) for picture in pictures(data, chosen)])
-        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float → {len(int8_tflite) / 1e6:.1f} MB int8"
     card = ModelCard(
         name=name,
-        version=hashlib.sha256(int8_tflite).hexdigest()[:12],
+        version="",  # made from the file that is taken
         kind=recipe.kind,
         input=spec,
         labels=data.labels,
-        temperature=round(temperature, 4),
         provenance=_provenance(data, parts, recipe),
+    )
+    with steps.step("calibrate") as step:
+        card = calibrated_card(card, trained, data, parts, recipe)
+        step.outcome = f"temperature {card.temperature:.2f}" + (f", {card.unknown.method}" if card.unknown else "")
+    with steps.step("convert") as step:
+        float_tflite = to_float_tflite(trained.model(card.temperature))
+        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float"
+    order = balanced(parts.train, data, len(parts.train), rng)
+    candidates = climb(
+        float_tflite,
+        lambda count: [prepare(picture, spec) for picture in pictures(data, order[:count])],
+        pictures=recipe.quantize.calibration_pictures,
+        rungs=recipe.quantize.ladder,
     )
     result = prove_and_write(
         out,
         card,
         HeldOut(data, parts.test),
         float_tflite=float_tflite,
-        int8_tflite=int8_tflite,
+        candidates=candidates,
         recipe=recipe.quantize,
         steps=steps,
+        validation=HeldOut(data, parts.validation),
+        accept_drift=accept_drift,
     )
     shutil.rmtree(workdir, ignore_errors=True)
-    return result
+    return Fitted(result, data, parts, found, trained, len(float_tflite))
 
 
-def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split]:
+def check_out(out: Path) -> None:
+    """Find out before an hour of training whether the file can be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    folder = out.absolute().parent
+    if not out.name or out.is_dir():
+        raise DataError(f"{out}: is a folder; name the model file to write, e.g. {out / 'gate.tflite'}")
+    if not folder.is_dir():
+        raise DataError(f"{out}: its folder does not exist; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for --out") from error
+
+
+def _look(
+    root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps
+) -> tuple[DataSet, Split, Audit]:
     with steps.step("look at the pictures", len(list_pictures(root).entries)) as step:
-        data = scan(root, on_file=step.advance)
+        data = scan(root, multilabel=recipe.kind == "multilabel", on_file=step.advance)
         parts = split(data, recipe.split, rng)
         counts = ", ".join(f"{label} {count}" for label, count in data.counts().items())
         step.outcome = f"{counts}; {len(parts.validation)} to validate, {len(parts.test)} to test"
-    for line in summary_of_rejected(data):
-        steps.note(line)
-    return data, parts
+    found = audit(data)
+    for finding in found.findings:
+        if finding.severity == "warning":
+            steps.note(f"{finding.message}. {finding.advice}")
+    return data, parts, found
 
 
 def _provenance(data: DataSet, parts: Split, recipe: Recipe) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from edge.model_file import GoldenSamples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy.typing as npt
+
     from edge.frame import Image
     from edge.model import Model
     from trainer.evaluate import Evaluation
@@ -26,11 +28,12 @@ COUNT = 6
 
 def choose(evaluation: Evaluation, count: int = COUNT) -> list[int]:
     """Positions of sensitive pictures (near a boundary) and of typical ones, taking turns, classes first come."""
-    by_margin = [int(index) for index in np.argsort(evaluation.margins(), kind="stable")]
+    margins = evaluation.margins()
+    by_margin = [int(index) for index in np.argsort(margins, kind="stable")]
     typical = [
-        int(max(np.flatnonzero(evaluation.truth == label), key=lambda i: evaluation.margins()[i]))
+        int(members[np.argmax(margins[members])])
         for label in range(len(evaluation.labels))
-        if (evaluation.truth == label).any()
+        if (members := np.flatnonzero(_shows(evaluation, label))).size
     ]
     turns = [index for pair in zip(by_margin, typical + by_margin[::-1], strict=False) for index in pair]
     return list(dict.fromkeys(turns))[:count]
@@ -39,8 +42,12 @@ def choose(evaluation: Evaluation, count: int = COUNT) -> list[int]:
 def capture(model: Model, images: Sequence[Image]) -> GoldenSamples:
     """Ask the finished model about raw frames, ``(H, W, 3) uint8 BGR``, and keep frames and answers."""
     frames = tuple(_shrink(image) for image in images)
-    scores = np.stack([model.predict(frame).scores for frame in frames]).astype(np.float32)
-    return GoldenSamples(frames, scores)
+    return GoldenSamples(frames, np.stack([model.golden_answer(frame) for frame in frames]).astype(np.float32))
+
+
+def _shows(evaluation: Evaluation, label: int) -> npt.NDArray[np.bool_]:
+    truth = evaluation.truth
+    return np.asarray(truth[:, label] > 0 if truth.ndim > 1 else truth == label)
 
 
 def _shrink(image: Image) -> Image:

@@ -9,7 +9,7 @@ than int8 on x86-64, measured), while float16 is nearly exact at the speed of fl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edge.frame import Image
 
 Rung = Literal["int8", "more_pictures", "float_layers", "int16", "float16"]
-RUNGS: tuple[Rung, ...] = get_args(Rung)
-DEFAULT_RUNGS: tuple[Rung, ...] = ("int8", "more_pictures", "float_layers", "float16")
 MORE_PICTURES = 4
 """How many times as many pictures calibrate on the second rung."""
 _SEGMENTS = 8

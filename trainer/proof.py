@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,16 @@ from edge.model_file import ModelFile, write_model_file
 from trainer import golden
 from trainer.data import DataSet, pictures
 from trainer.errors import ProofError
-from trainer.evaluate import Evaluation, agreement, evaluate
+from trainer.evaluate import Evaluation, evaluate, wilson_interval
 from trainer.pack import add_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from edge.frame import Image
     from edge.model_card import ModelCard
+    from trainer.ladder import Candidate
     from trainer.progress import Steps
     from trainer.recipe import QuantizeRecipe
 
@@ -33,15 +35,20 @@ class HeldOut:
     data: DataSet
     indices: tuple[int, ...]
 
-    def labelled(self) -> Iterator[tuple[Image, int]]:
-        """Raw frames, ``(H, W, 3) uint8 BGR``, and their class."""
+    def labelled(self) -> Iterator[tuple[Image, int | tuple[int, ...]]]:
+        """Raw frames, ``(H, W, 3) uint8 BGR``, and their class; of a multi-label set, all of their classes."""
+        multilabel = getattr(self.data, "multilabel", False)
         for index, image in zip(self.indices, pictures(self.data, self.indices), strict=True):
-            yield image, self.data.samples[index].label
+            sample = self.data.samples[index]
+            yield image, sample.labels if multilabel else sample.label  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """What ``fit`` made and how right it is, on pictures that it did not learn from."""
+    """What ``fit`` made and how right it is, on pictures that it did not learn from.
+
+    ``int8_evaluation`` is that of the file, whichever rung of the ladder made it.
+    """
 
     path: Path
     card: ModelCard
@@ -61,52 +68,121 @@ def prove_and_write(
     held_out: HeldOut,
     *,
     float_tflite: bytes,
-    int8_tflite: bytes,
+    candidates: Iterable[Candidate],
     recipe: QuantizeRecipe,
     steps: Steps,
+    validation: HeldOut | None = None,
+    accept_drift: bool = False,
 ) -> FitResult:
-    """Judge float and int8 on the held-out pictures through the device's code, add golden samples, and write.
+    """Climb the ladder until a file holds, judge it on the held-out pictures beside the float model, and write it.
+
+    Args:
+        out: where the model file goes.
+        card: complete but for what is measured here; its version is made from the file that is taken.
+        held_out: judge once, at the end.
+        float_tflite: what the candidates are compared with.
+        candidates: from ``trainer.ladder.climb``; made one after the other, only as many as are needed.
+        recipe: how far a file may fall below float.
+        steps: shows progress.
+        validation: decides which rung holds; the held-out pictures where there are none.
+        accept_drift: write the last candidate though it falls further.
 
     Raises:
-        ProofError: int8 falls further below float than the recipe allows; nothing is written.
+        ProofError: no candidate holds; nothing is written.
         ModelFileError: the file cannot be written.
     """
-    evaluations = []
-    flatbuffer = add_metadata(int8_tflite, card)
-    for kind, content in (("float", float_tflite), ("int8", flatbuffer)):
-        with steps.step(f"prove {kind}", len(held_out.indices)) as step:
-            model = _model(content, card, out)
-            evaluations.append(evaluate(model, held_out.labelled(), on_picture=step.advance))
-            step.outcome = f"{evaluations[-1].accuracy:.1%} right, {evaluations[-1].latency_ms:.1f} ms"
-    float_evaluation, int8_evaluation = evaluations
-    agreed = agreement(float_evaluation, int8_evaluation)
-    _check_drift(float_evaluation, int8_evaluation, recipe, out)
+    deciding = validation if validation is not None and validation.indices else held_out
+    floats = _judge("float", _model(float_tflite, card, out), deciding, steps)
+    tried: list[dict[str, Any]] = []
+    for candidate in _made(candidates, steps):
+        flatbuffer = add_metadata(candidate.content, card)
+        found = _judge(candidate.rung, _model(flatbuffer, card, out), deciding, steps)
+        tried.append(_attempt(candidate, floats, found))
+        if not _drifts(floats, found, recipe):
+            break
+        steps.note(f"{candidate.note}: {_fall(floats, found)}, and {recipe.tolerance:.1%} is allowed")
+    else:
+        if not tried or not accept_drift:
+            raise ProofError(
+                f"{out}: not written: no rung of the ladder ({', '.join(each['rung'] for each in tried)}) stays within "
+                f"quantize.tolerance = {recipe.tolerance} of the float model, at last {_fall(floats, found)}; raise "
+                "quantize.calibration_pictures in the recipe, or give --accept-drift if you accept it"
+            )
+    model = _model(flatbuffer, card, out)
+    if deciding is not held_out:
+        floats = _judge("float, held out", _model(float_tflite, card, out), held_out, steps)
+        found = _judge(f"{candidate.rung}, held out", model, held_out, steps)
+        if _drifts(floats, found, recipe) and not accept_drift:
+            raise ProofError(
+                f"{out}: not written: {candidate.rung} held on the validation pictures, but on the held-out ones "
+                f"{_fall(floats, found)}, and quantize.tolerance = {recipe.tolerance} is allowed; raise "
+                "quantize.calibration_pictures in the recipe, or give --accept-drift if you accept it"
+            )
+    agreed = floats.agreement(found)
     with steps.step("write the file") as step:
-        chosen = [held_out.indices[position] for position in golden.choose(int8_evaluation)]
+        chosen = [held_out.indices[position] for position in golden.choose(found)]
         samples = golden.capture(model, list(pictures(held_out.data, chosen)))
         metrics = {
-            "float": float_evaluation.summary(),
-            "int8": int8_evaluation.summary(),
+            **card.metrics,
+            "float": floats.summary(),
+            "int8": found.summary(),
             "agreement": round(agreed, 4),
+            "agreement_low": round(wilson_interval(round(agreed * len(found.truth)), len(found.truth))[0], 4),
+            "quantization": {"rung": candidate.rung, "note": candidate.note, "tried": tried},
         }
-        card = replace(card, golden=Golden(count=len(chosen), tolerance=golden.TOLERANCE), metrics=metrics)
-        write_model_file(out, flatbuffer, card, samples)
+        card = replace(
+            card,
+            version=hashlib.sha256(candidate.content).hexdigest()[:12],
+            golden=Golden(count=len(chosen), tolerance=golden.TOLERANCE),
+            metrics=metrics,
+        )
+        write_model_file(out, add_metadata(candidate.content, card), card, samples)
         Model.load(out)  # as a device would, golden samples included
-        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB"
-    return FitResult(out, card, float_evaluation, int8_evaluation, agreed)
+        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB; {candidate.note}"
+    return FitResult(out, card, floats, found, agreed)
+
+
+def _made(candidates: Iterable[Candidate], steps: Steps) -> Iterator[Candidate]:
+    """Each candidate, its making shown as a step."""
+    queue = iter(candidates)
+    while True:
+        with steps.step("quantize") as step:
+            candidate = next(queue, None)
+            step.outcome = (
+                f"{candidate.note}, {len(candidate.content) / 1e6:.1f} MB" if candidate else "no rung is left"
+            )
+        if candidate is None:
+            return
+        yield candidate
+
+
+def _judge(name: str, model: Model, held_out: HeldOut, steps: Steps) -> Evaluation:
+    with steps.step(f"prove {name}", len(held_out.indices)) as step:
+        found = evaluate(model, held_out.labelled(), on_picture=step.advance)
+        step.outcome = f"{found.accuracy:.1%} right, {found.latency_ms:.1f} ms"
+    return found
 
 
 def _model(content: bytes, card: ModelCard, out: Path) -> Model:
     return Model(ModelFile(path=out, content=content, card=card, labels=card.labels, golden=None, sha256=""))
 
 
-def _check_drift(float_evaluation: Evaluation, int8_evaluation: Evaluation, recipe: QuantizeRecipe, out: Path) -> None:
-    lost = int(float_evaluation.right.sum()) - int(int8_evaluation.right.sum())
-    fall = float_evaluation.accuracy - int8_evaluation.accuracy
-    # One picture of a small set is no evidence.
-    if fall > recipe.tolerance and lost > 1:
-        raise ProofError(
-            f"{out}: not written: int8 is right in {int8_evaluation.accuracy:.1%}, float in "
-            f"{float_evaluation.accuracy:.1%}, and a fall of {recipe.tolerance:.1%} is allowed; raise "
-            "quantize.calibration_pictures in the recipe, or quantize.tolerance if you accept it"
-        )
+def _drifts(floats: Evaluation, found: Evaluation, recipe: QuantizeRecipe) -> bool:
+    lost = int(floats.right.sum()) - int(found.right.sum())
+    return floats.accuracy - found.accuracy > recipe.tolerance and lost > 1  # one picture is no evidence
+
+
+def _fall(floats: Evaluation, found: Evaluation) -> str:
+    return f"right in {found.accuracy:.1%}, float in {floats.accuracy:.1%}"
+
+
+def _attempt(candidate: Candidate, floats: Evaluation, found: Evaluation) -> dict[str, Any]:
+    return {
+        "rung": candidate.rung,
+        "note": candidate.note,
+        "bytes": len(candidate.content),
+        "float_accuracy": round(floats.accuracy, 4),
+        "accuracy": round(found.accuracy, 4),
+        "agreement": round(floats.agreement(found), 4),
+        "latency_ms": round(found.latency_ms, 2),
+    }

@@ -125,9 +125,7 @@ def _apply(
         for kind in as_they_are if uint8_input else (*as_they_are, operation.INPUT):
             work.update_quantization_recipe(".*", kind, algorithm_key="no_quantize")
     for name in keep_float:
-        work.update_quantization_recipe(
-            f"^{re.escape(name)}", operation.ALL_SUPPORTED, algorithm_key="no_quantize"
-        )
+        work.update_quantization_recipe(f"^{re.escape(name)}", operation.ALL_SUPPORTED, algorithm_key="no_quantize")
     with warnings.catch_warnings():
         # It warns of channels whose weights are all zero; correct_biases gives them a scale that their bias fits.
         warnings.simplefilter("ignore")
@@ -141,9 +139,7 @@ def _bits(count: int, dtype: Any) -> Any:  # noqa: ANN401  as above
     from ai_edge_quantizer import qtyping
 
     wide = count > 8  # noqa: PLR2004  bits of a byte; int16 kernels know no zero point
-    return qtyping.TensorQuantizationConfig(
-        num_bits=count, symmetric=wide, dtype=dtype or qtyping.TensorDataType.INT
-    )
+    return qtyping.TensorQuantizationConfig(num_bits=count, symmetric=wide, dtype=dtype or qtyping.TensorDataType.INT)
 
 
 def _config(activations: Any) -> Any:  # noqa: ANN401  as above

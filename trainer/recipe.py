@@ -117,10 +117,27 @@ class FinetuneRecipe(Table, frozen=True, kw_only=True):
 
 
 class QuantizeRecipe(Table, frozen=True, kw_only=True):
-    """``[quantize]``: how many training pictures calibrate the ranges, and how far int8 may fall below float."""
+    """``[quantize]``: how many training pictures calibrate the ranges, and how far int8 may fall below float.
+
+    ``ladder`` says what is tried, in this order, when it falls further; see ``trainer.ladder``.
+    """
 
     calibration_pictures: Annotated[int, msgspec.Meta(ge=8, le=5000)] = 100
-    tolerance: Fraction = 0.02
+    tolerance: Fraction = 0.01
+    ladder: tuple[Literal["int8", "more_pictures", "float_layers", "int16", "float16"], ...] = (
+        "int8", "more_pictures", "float_layers", "float16",
+    )  # fmt: skip
+
+
+class UnknownRecipe(Table, frozen=True, kw_only=True):
+    """``[unknown]``: the rule by which a model says that a picture shows none of its classes.
+
+    ``method`` ``auto`` picks by measurement, ``none`` leaves the rule out. ``rejected`` is the share of known
+    validation pictures that it may call unknown.
+    """
+
+    method: Literal["auto", "none", "centers", "max_score"] = "auto"
+    rejected: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.05
 
 
 class Recipe(Table, frozen=True, kw_only=True):
@@ -140,6 +157,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     train: TrainRecipe = TrainRecipe()
     finetune: FinetuneRecipe = FinetuneRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
+    unknown: UnknownRecipe = UnknownRecipe()
 
     def __post_init__(self) -> None:
         """The blocks of the head must fit the kind."""

@@ -44,10 +44,7 @@ def per_label(
     scores: npt.NDArray[np.floating[Any]], targets: npt.NDArray[np.floating[Any]], labels: Sequence[str]
 ) -> dict[str, float]:
     """A threshold for each label of a ``multilabel`` model; ``(n, classes)`` scores and 0-or-1 targets."""
-    return {
-        label: round(best_f1(scores[:, index], targets[:, index] > 0), 4)
-        for index, label in enumerate(labels)
-    }
+    return {label: round(best_f1(scores[:, index], targets[:, index] > 0), 4) for index, label in enumerate(labels)}
 
 
 def _best(scores: npt.NDArray[np.floating[Any]], truth: npt.NDArray[np.bool_], merit: _Merit) -> float:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.decision import UNKNOWN, Decision, Rules, decide
+from edge.answer import UNKNOWN
+from edge.decision import Decision, Rules, decide
 
 LABELS = st.sampled_from(["open", "shut", "blocked"])
 ANSWERS = st.lists(st.tuples(LABELS, st.floats(0, 1), st.floats(0, 3)), max_size=60)

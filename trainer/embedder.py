@@ -1,0 +1,193 @@
+"""A backbone as a feature extractor: an ``embed`` model file, proven by the cosine between float and int8 vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace
+
+from edge.errors import PictureError
+from edge.model import Model
+from edge.model_card import Golden, InputSpec, ModelCard
+from edge.model_file import ModelFile, write_model_file
+from edge.preprocess import PICTURE_SUFFIXES, prepare, read_picture
+from trainer import golden
+from trainer.backbones import build_backbone, kind_of
+from trainer.errors import DataError, ProofError
+from trainer.ladder import climb
+from trainer.pack import add_metadata
+from trainer.quantize import to_float_tflite
+from trainer.scaling import scale_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import keras
+    import numpy.typing as npt
+
+    from edge.frame import Image
+    from trainer.progress import Steps
+    from trainer.recipe import BackboneRecipe, QuantizeRecipe
+
+Pool = Literal["average", "max", "none"]
+
+LEAST_COSINE = 0.98
+"""Of the mean over pictures that did not calibrate: int8 vectors of ImageNet backbones reach 0.99 and more."""
+LEAST_PICTURES = 8
+_PROVEN_BY = 5  # every fifth picture proves, the others calibrate
+_MOST_PICTURES = 500
+GOLDEN_SHARE = 0.2
+"""Of the largest value in the golden vectors: how far another runtime may be off, as ``golden.TOLERANCE`` of scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """What ``export_features`` made."""
+
+    path: Path
+    card: ModelCard
+
+    def summary(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"file": str(self.path), "bytes": self.path.stat().st_size, "name": self.card.name,
+                "version": self.card.version, **self.card.metrics}  # fmt: skip
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Pictures of a folder and those below it, spread evenly over it where there are many.
+
+    Raises:
+        DataError: it is no folder, or holds too few.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is not a folder; give one with pictures like those that the camera will see")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if len(found) < LEAST_PICTURES:
+        raise DataError(
+            f"{folder}: holds {len(found)} pictures; at least {LEAST_PICTURES} are needed to calibrate int8"
+        )
+    return [found[index] for index in np.linspace(0, len(found) - 1, min(len(found), _MOST_PICTURES)).astype(int)]
+
+
+def build_embedder(recipe: BackboneRecipe, pool: Pool) -> keras.Model:
+    """Raw pixels ``(n, size, size, 3) float32 RGB`` to ``embedding``: ``(n, features)``, or the map ``(n, h, w, c)``.
+
+    Raises:
+        ConfigError: unknown backbone.
+        WeightsError: the weights are missing or do not fit.
+    """
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((recipe.size_px, recipe.size_px, 3), dtype="float32", name="image")
+    features = build_backbone(recipe)(scale_pixels(pixels, kind_of(recipe).mode), training=None)
+    pooling: dict[Pool, Any] = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    vector = pooling[pool](name="embedding")(features) if pool != "none" else features
+    return keras.Model(pixels, {"embedding": vector}, name="embedder")
+
+
+def export_features(
+    out: Path, folder: Path, recipe: BackboneRecipe, pool: Pool, quantize: QuantizeRecipe, *, name: str, steps: Steps
+) -> Embedder:
+    """Make an ``embed`` model file.
+
+    Args:
+        out: where it goes.
+        folder: pictures like those that the camera will see; every fifth proves, the others calibrate.
+        recipe: the backbone.
+        pool: what becomes of the last feature map.
+        quantize: how many pictures calibrate, and the ladder.
+        name: the model's name.
+        steps: shows progress.
+
+    Raises:
+        DataError: too few pictures.
+        ConfigError: unknown backbone.
+        WeightsError: the weights are missing or do not fit.
+        ProofError: no rung of the ladder comes near enough to float; nothing is written.
+        ModelFileError: the file cannot be written.
+    """
+    if not out.absolute().parent.is_dir():
+        raise DataError(f"{out}: its folder does not exist; make it first")
+    spec = InputSpec(height_px=recipe.size_px, width_px=recipe.size_px, scaling="raw")
+    with steps.step("look at the pictures") as step:
+        frames = _readable(list_pictures(folder), steps)
+        proving, calibrating = frames[::_PROVEN_BY], [f for i, f in enumerate(frames) if i % _PROVEN_BY]
+        step.outcome = f"{len(calibrating)} calibrate, {len(proving)} prove"
+    with steps.step("convert") as step:
+        model = build_embedder(recipe, pool)
+        shape = tuple(int(size) for size in model.output_shape["embedding"][1:])
+        float_tflite = to_float_tflite(model)
+        step.outcome = f"{recipe.name}: {'×'.join(map(str, shape))} features, {len(float_tflite) / 1e6:.1f} MB float"
+    card = ModelCard(name=name, version="", kind="embed", input=spec, labels=(), provenance={
+        "backbone": msgspec.to_builtins(recipe), "pool": pool, "pictures": len(frames)})  # fmt: skip
+    with steps.step("features in Keras", len(proving)):
+        prepared = np.stack([prepare(frame, spec) for frame in proving]).astype(np.float32)
+        wanted = np.concatenate([np.asarray(model.predict_on_batch(row[None])["embedding"]) for row in prepared])
+    candidates = climb(
+        float_tflite,
+        lambda count: [prepare(frame, spec) for frame in calibrating[:count]],
+        pictures=quantize.calibration_pictures,
+        rungs=quantize.ladder,
+    )
+    for candidate in candidates:
+        with steps.step(f"prove {candidate.rung}", len(proving)) as step:
+            judged = _model(add_metadata(candidate.content, card), card, out)
+            metrics = _compare(judged, proving, wanted)
+            step.outcome = f"cosine to Keras {metrics['cosine_mean']:.4f}, at least {metrics['cosine_min']:.4f}"
+        if metrics["cosine_mean"] >= LEAST_COSINE:
+            break
+    else:
+        raise ProofError(f"{out}: not written: the mean cosine to float is below {LEAST_COSINE} on every rung tried")
+    samples = golden.capture(judged, proving[: golden.COUNT])
+    tolerance = round(GOLDEN_SHARE * float(np.abs(samples.scores).max()), 4)
+    card = replace(
+        card,
+        version=hashlib.sha256(candidate.content).hexdigest()[:12],
+        golden=Golden(count=len(samples.frames), tolerance=tolerance),
+        metrics={**metrics, "shape": list(shape), "quantization": {"rung": candidate.rung, "note": candidate.note}},
+    )
+    with steps.step("write the file") as step:
+        write_model_file(out, add_metadata(candidate.content, card), card, samples)
+        Model.load(out)  # as a device would, golden samples included
+        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB"
+    return Embedder(out, card)
+
+
+def _readable(paths: Sequence[Path], steps: Steps) -> list[Image]:
+    frames = []
+    for path in paths:
+        try:
+            frames.append(read_picture(path))
+        except PictureError as error:
+            steps.note(f"{error} (left out)")
+    if len(frames) < LEAST_PICTURES:
+        raise DataError(f"only {len(frames)} of the pictures can be read; at least {LEAST_PICTURES} are needed")
+    return frames
+
+
+def _model(content: bytes, card: ModelCard, out: Path) -> Model:
+    return Model(ModelFile(path=out, content=content, card=card, labels=card.labels, golden=None, sha256=""))
+
+
+def _compare(model: Model, frames: Sequence[Image], wanted: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """The file's vectors, through the device's code, beside those of Keras."""
+    cosines, seconds = [], []
+    for frame, truth in zip(frames, wanted, strict=True):
+        started = time.perf_counter()
+        vector = model.golden_answer(frame).astype(np.float64)
+        seconds.append(time.perf_counter() - started)
+        lengths = np.linalg.norm(vector) * np.linalg.norm(truth)
+        cosines.append(float(vector @ truth.ravel() / max(float(lengths), 1e-12)))
+    return {
+        "pictures": len(frames),
+        "cosine_mean": round(float(np.mean(cosines)), 5),
+        "cosine_min": round(float(np.min(cosines)), 5),
+        "latency_ms": round(1000 * float(np.median(seconds)), 2),
+    }
