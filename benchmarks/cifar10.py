@@ -42,7 +42,9 @@ def mechanics(folder: Path) -> None:
     trained = _trained(data, recipe)
     ours_s = time.perf_counter() - started
     pixels = keras.Input((recipe.backbone.size_px, recipe.backbone.size_px, 3))
-    plain = keras.Model(pixels, trained.network.head(trained.network.extractor(pixels)))
+    head = trained.network.head
+    assert head is not None  # a recipe that classifies has one
+    plain = keras.Model(pixels, head(trained.network.extractor(pixels)))
     plain.compile(optimizer=keras.optimizers.Adam(1e-3), loss=keras.losses.CategoricalCrossentropy(from_logits=True))
     inputs = np.stack([prepare(read_picture(data.samples[i].path), spec) for i in (*parts.train, *parts.validation)])
     targets = data.targets((*parts.train, *parts.validation))

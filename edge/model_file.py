@@ -100,6 +100,15 @@ def read_model_file(path: Path) -> ModelFile:
         content = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"{path}: cannot read the model file: {error.strerror or error}") from error
+    return parse_model_file(content, path)
+
+
+def parse_model_file(content: bytes, path: Path) -> ModelFile:
+    """As ``read_model_file``, of bytes that are at hand; ``path`` names them in messages.
+
+    Raises:
+        ModelFileError: as ``read_model_file``.
+    """
     if content[4:8] != _FLATBUFFER_IDENTIFIER or len(content) < _HEAD_BYTES:
         raise ModelFileError(f"{path}: not a TFLite model (it does not begin as one, or ends at once); {_REPLACE}")
     sha256 = hashlib.sha256(content).hexdigest()
@@ -113,12 +122,20 @@ def read_model_file(path: Path) -> ModelFile:
 
 
 def write_model_file(path: Path, flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> None:
-    """Write a model file durably; what stood there before stays until the new one is complete.
+    """Seal and write a model file durably; what stood there before stays until the new one is complete.
 
     Raises:
         ModelFileError: the folder is missing or cannot be written.
     """
-    content = seal(flatbuffer, card, golden)
+    write_sealed(path, seal(flatbuffer, card, golden))
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Write what ``seal`` made, likewise.
+
+    Raises:
+        ModelFileError: as ``write_model_file``.
+    """
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:40]}-", delete=False) as file:
             try:

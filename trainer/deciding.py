@@ -28,9 +28,7 @@ LEAST_FOR_A_RULE = 20
 _BATCH = 32
 
 
-def calibrated_card(
-    card: ModelCard, trained: Trained, data: DataSet, parts: Split, recipe: UnknownRecipe
-) -> ModelCard:
+def calibrated_card(card: ModelCard, trained: Trained, data: DataSet, parts: Split, recipe: UnknownRecipe) -> ModelCard:
     """The card with what was decided, and how well calibrated the scores were before and after.
 
     Args:
@@ -43,7 +41,7 @@ def calibrated_card(
     validation = trained.validation
     if card.kind == "embed" or not len(validation.targets):
         return card
-    calibration = calibrate(card.kind, validation.logits, validation.targets)
+    calibration = calibrate(validation.logits, validation.targets, card.kind)
     logits = validation.logits / np.float32(calibration.temperature)
     metrics = {**card.metrics, "calibration": calibration.summary()}
     card = replace(card, temperature=round(calibration.temperature, 4), metrics=metrics)
@@ -78,9 +76,7 @@ def _unknown_rule(
     return rule, areas
 
 
-def _embeddings(
-    trained: Trained, data: DataSet, indices: Sequence[int], spec: InputSpec
-) -> npt.NDArray[np.float32]:
+def _embeddings(trained: Trained, data: DataSet, indices: Sequence[int], spec: InputSpec) -> npt.NDArray[np.float32]:
     """``(n, features) float32`` of pictures as the device prepares them."""
     prepared = Pictures(data, spec)
     return np.concatenate([trained.network.embed(batch) for batch in batches(prepared.plain, indices, _BATCH)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
+import tempfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +14,6 @@ import numpy as np
 
 from edge.model_card import InputSpec, ModelCard
 from edge.preprocess import prepare
-from trainer.calibrate import best_temperature
 from trainer.audit import Audit, audit
 from trainer.data import DataSet, balanced, pictures, scan
 from trainer.deciding import calibrated_card
@@ -35,6 +36,18 @@ if TYPE_CHECKING:
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert", "numpy", "sightpost")
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The proven file, and all that a report says of how it came about."""
+
+    result: FitResult
+    data: DataSet
+    parts: Split
+    audit: Audit
+    trained: Trained
+    float_bytes: int
+
+
 def fit(
     root: Path,
     out: Path,
@@ -43,7 +56,8 @@ def fit(
     name: str,
     steps: Steps,
     on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
-) -> FitResult:
+    accept_drift: bool = False,
+) -> Fitted:
     """Train, calibrate, quantize, prove and write a model.
 
     An interrupted ``fit`` leaves its cached features and its last epoch in a folder beside ``out``; the same command
@@ -56,6 +70,7 @@ def fit(
         name: the model's name, in its card and in every message that a device publishes.
         steps: shows progress.
         on_epoch: called with each record of the training's history.
+        accept_drift: write the file even if no rung of the ladder holds.
 
     Raises:
         DataError: the pictures cannot be trained on.
@@ -81,7 +96,7 @@ def fit(
         provenance=_provenance(data, parts, recipe),
     )
     with steps.step("calibrate") as step:
-        card = calibrated_card(card, trained, data, parts, recipe)
+        card = calibrated_card(card, trained, data, parts, recipe.unknown)
         step.outcome = f"temperature {card.temperature:.2f}" + (f", {card.unknown.method}" if card.unknown else "")
     with steps.step("convert") as step:
         float_tflite = to_float_tflite(trained.model(card.temperature))
@@ -126,9 +141,7 @@ def check_out(out: Path) -> None:
         raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for --out") from error
 
 
-def _look(
-    root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps
-) -> tuple[DataSet, Split, Audit]:
+def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split, Audit]:
     with steps.step("look at the pictures", len(list_pictures(root).entries)) as step:
         data = scan(root, multilabel=recipe.kind == "multilabel", on_file=step.advance)
         parts = split(data, recipe.split, rng)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from edge.model import Model
 from edge.model_card import Golden
-from edge.model_file import ModelFile, write_model_file
+from edge.model_file import ModelFile, parse_model_file, seal, write_sealed
 from trainer import golden
 from trainer.data import DataSet, pictures
 from trainer.errors import ProofError
@@ -37,10 +37,9 @@ class HeldOut:
 
     def labelled(self) -> Iterator[tuple[Image, int | tuple[int, ...]]]:
         """Raw frames, ``(H, W, 3) uint8 BGR``, and their class; of a multi-label set, all of their classes."""
-        multilabel = getattr(self.data, "multilabel", False)
         for index, image in zip(self.indices, pictures(self.data, self.indices), strict=True):
             sample = self.data.samples[index]
-            yield image, sample.labels if multilabel else sample.label  # type: ignore[attr-defined]
+            yield image, sample.labels if self.data.multilabel else sample.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,9 @@ def prove_and_write(
             golden=Golden(count=len(chosen), tolerance=golden.TOLERANCE),
             metrics=metrics,
         )
-        write_model_file(out, add_metadata(candidate.content, card), card, samples)
-        Model.load(out)  # as a device would, golden samples included
+        content = seal(add_metadata(candidate.content, card), card, samples)
+        Model(parse_model_file(content, out)).prove()  # as a device will; before the old file is replaced
+        write_sealed(out, content)
         step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB; {candidate.note}"
     return FitResult(out, card, floats, found, agreed)
 

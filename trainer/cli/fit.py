@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ def add_to(commands: Commands) -> None:
     )
     fit.add_argument("--tensorboard", type=Path, metavar="DIR", help="write logs for TensorBoard, if it is installed")
     fit.add_argument("--seed", type=int, help="same seed, data and machine give the same weights (default: 1)")
+    fit.add_argument("--report", type=Path, metavar="FILE", help="the HTML report (default: beside the model file)")
+    fit.add_argument("--no-report", action="store_true", help="make no report")
+    fit.add_argument(
+        "--accept-drift", action="store_true", help="write the file even if it falls too far below its float model"
+    )
     fit.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     fit.set_defaults(run=run)
 
@@ -75,12 +81,37 @@ def run(arguments: argparse.Namespace) -> int:
         on_epoch = tensorboard_log(arguments.tensorboard) if arguments.tensorboard else lambda _record: None
         steps = Steps(Console(file=terminal, highlight=False))
         name = arguments.name or arguments.out.stem
-        result = fit(arguments.data, arguments.out, recipe, name=name, steps=steps, on_epoch=on_epoch)
+        fitted = fit(
+            arguments.data,
+            arguments.out,
+            recipe,
+            name=name,
+            steps=steps,
+            on_epoch=on_epoch,
+            accept_drift=arguments.accept_drift,
+        )
+        result, page = fitted.result, _page(arguments)
+        if page is not None and recipe.kind != "embed":
+            from trainer.fit_report import report_of
+            from trainer.report import write_report
+
+            with steps.step("make the report") as step:
+                made_at = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+                write_report(page, report_of(fitted, recipe, made_at=made_at))
+                step.outcome = str(page)
     if arguments.json:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
         _print_verdict(result)
     return 0
+
+
+def _page(arguments: argparse.Namespace) -> Path | None:
+    """Where the report goes: beside the model file, unless told otherwise."""
+    if arguments.no_report:
+        return None
+    page: Path = arguments.report or arguments.out.with_suffix(".html")
+    return page
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
@@ -119,6 +150,7 @@ def setting(text: str) -> tuple[str, Any]:
 
 def _print_verdict(result: FitResult) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     int8 = result.card.metrics["int8"]
@@ -126,12 +158,12 @@ def _print_verdict(result: FitResult) -> None:
     for column in ("class", "pictures", "found", "right when said"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for label, row in int8["per_class"].items():
-        table.add_row(label, str(row["pictures"]), f"{row['recall']:.0%}", f"{row['precision']:.0%}")
+        table.add_row(escape(label), str(row["pictures"]), f"{row['recall']:.0%}", f"{row['precision']:.0%}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     console.print(
-        f"\n[bold]{result.path}[/bold]: right in {int8['accuracy']:.1%} of {int8['pictures']} held-out pictures "
-        f"(95 % interval {int8['accuracy_low']:.0%} to {int8['accuracy_high']:.0%}); float "
+        f"\n[bold]{escape(str(result.path))}[/bold]: right in {int8['accuracy']:.1%} of {int8['pictures']} held-out "
+        f"pictures (95 % interval {int8['accuracy_low']:.0%} to {int8['accuracy_high']:.0%}); float "
         f"{result.card.metrics['float']['accuracy']:.1%}, same answer in {result.agreement:.1%}; "
         f"{int8['latency_ms']:.1f} ms a picture here"
     )
