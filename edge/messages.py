@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
+from edge.packed import PackedArray  # noqa: TC001  likewise
 from edge.record import MESSAGE_FORMAT, Cause, ClockQuality, Message, Post, Priority
-from edge.vectors import PackedArray  # noqa: TC001  likewise
 
 if TYPE_CHECKING:
     from edge.record import Loss

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.connection
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,7 +164,6 @@ def test_a_stop_is_heeded(look: Callable[..., Scene]) -> None:
     scene.observer.run()
 
 
-def test_a_model_that_names_no_class_is_refused(tmp_path: Path) -> None:
-    vectors = Model.load(tiny_model(kind="embed").write(tmp_path / "vectors.tflite"))
-    with pytest.raises(ConfigError, match=r"watches\.gate\.model: .*kind 'embed'"):
-        Watch("gate", watch(), vectors)
+def test_a_watch_of_an_embedding_needs_a_model_that_gives_one(model: Model) -> None:
+    with pytest.raises(ConfigError, match=r"watches\.gate\.output: .* gives no feature vectors"):
+        Watch("gate", WatchConfig(camera="yard", model="colors", output="embedding"), model)
