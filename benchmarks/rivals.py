@@ -1,8 +1,8 @@
 """What others do, written anew from a description, to compare with.
 
-Frigate's recipe for its custom classification: a frozen MobileNetV2 0.35, pixels scaled to 0…1 although the weights were
-trained on -1…1, a hidden layer of 128, 50 epochs over a fifth less than all pictures, and calibration on the first files
-that a walk of the folder meets.
+Frigate's recipe for its custom classification: a frozen MobileNetV2 0.35, pixels scaled to 0…1 although the weights
+were trained on -1…1, a hidden layer of 128, 50 epochs over a fifth less than all pictures, and calibration on the first
+files that a walk of the folder meets.
 """
 
 from __future__ import annotations
@@ -64,7 +64,14 @@ def frigate(data: DataSet, indices: list[int], weights: Path) -> Rival:
     kept = [indices[i] for i in sorted(rng.permutation(len(indices))[: round(len(indices) * (1 - HELD_BACK))])]
     steps = -(-len(kept) // BATCH)
     for epoch in range(EPOCHS):
-        model.fit(_epoch(data, kept, rng), steps_per_epoch=steps, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
+        model.fit(
+            _epoch(data, kept, rng),
+            steps_per_epoch=steps,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            shuffle=False,
+            verbose=0,
+        )
     return Rival(*_converted(model, data, indices), time.perf_counter() - started)
 
 
