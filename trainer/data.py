@@ -31,6 +31,7 @@ class Sample:
 
     path: Path
     labels: tuple[int, ...]
+    group: int = -1
 
     @property
     def label(self) -> int:
