@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.console import Console
 
 from edge.model_card import InputSpec
 from edge.preprocess import prepare, read_picture
@@ -19,6 +20,8 @@ from trainer.split import split
 from trainer.training import Trained, train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
@@ -30,7 +33,7 @@ BEST = {
 }
 
 
-def mechanics(folder: Path) -> None:
+def mechanics(folder: Path, say: Callable[[str], None]) -> None:
     """A frozen ResNet50 (there are no weights of it here) with a new softmax: ours, and a plain Keras fit."""
     import keras
 
@@ -41,6 +44,7 @@ def mechanics(folder: Path) -> None:
     started = time.perf_counter()
     trained = _trained(data, recipe)
     ours_s = time.perf_counter() - started
+    assert trained.network.head is not None
     pixels = keras.Input((recipe.backbone.size_px, recipe.backbone.size_px, 3))
     head = trained.network.head
     assert head is not None  # a recipe that classifies has one
@@ -60,13 +64,13 @@ def mechanics(folder: Path) -> None:
     )
     epoch_s = time.perf_counter() - started
     head_s = sum(record.seconds for record in trained.history)
-    print(
+    say(
         f"frozen ResNet50, {count} pictures: {recipe.train.epochs} epochs {ours_s:.1f} s with the features, then "
         f"{head_s / recipe.train.epochs:.2f} s an epoch; plain Keras {epoch_s:.1f} s an epoch"
     )
 
 
-def best(folder: Path) -> None:
+def best(folder: Path, say: Callable[[str], None]) -> None:
     """A linear head on frozen features of the widest network that there are weights of."""
     root = folder / "datasets" / "cifar10_500"
     test = scan(root / "test")
@@ -80,13 +84,13 @@ def best(folder: Path) -> None:
         inputs = np.stack([prepare(read_picture(sample.path), spec) for sample in test.samples])
         logits = trained.network.logits(trained.network.embed(inputs))
         right = logits.argmax(axis=1) == _truth(test)
-        print(f"MobileNetV2 1.0, {size_px} px: {right.mean():.1%} of {len(right)} test pictures")
+        say(f"MobileNetV2 1.0, {size_px} px: {right.mean():.1%} of {len(right)} test pictures")
 
 
 def _trained(data: DataSet, recipe: Recipe) -> Trained:
     parts = split(data, SplitRecipe(validation=recipe.split.validation, test=0.01), np.random.default_rng(1))
     with tempfile.TemporaryDirectory() as workdir:
-        return train(data, parts, _spec(recipe), recipe, steps=Steps(), workdir=Path(workdir))
+        return train(data, parts, _spec(recipe), recipe, steps=Steps(Console(quiet=True)), workdir=Path(workdir))
 
 
 def _spec(recipe: Recipe) -> InputSpec:

@@ -64,7 +64,14 @@ def frigate(data: DataSet, indices: list[int], weights: Path) -> Rival:
     kept = [indices[i] for i in sorted(rng.permutation(len(indices))[: round(len(indices) * (1 - HELD_BACK))])]
     steps = -(-len(kept) // BATCH)
     for epoch in range(EPOCHS):
-        model.fit(_epoch(data, kept, rng), steps_per_epoch=steps, epochs=epoch + 1, initial_epoch=epoch, verbose=0)
+        model.fit(
+            _epoch(data, kept, rng),
+            steps_per_epoch=steps,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            shuffle=False,
+            verbose=0,
+        )
     return Rival(*_converted(model, data, indices), time.perf_counter() - started)
 
 

@@ -60,7 +60,7 @@ class Checkpoint:
     def load(self) -> tuple[Progress, dict[str, list[npt.NDArray[Any]]]] | None:
         """What was saved last, or ``None`` where there is nothing of this training."""
         try:
-            with np.load(io.BytesIO(self._path.read_bytes()), allow_pickle=False) as file:
+            with self._path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 head = json.loads(file["head"].tobytes())
                 if head["key"] != self._key:
                     return None

@@ -42,13 +42,38 @@ class Labelled:
     inputs: npt.NDArray[np.float32]
     targets: npt.NDArray[np.float32]
 
+    def rows(self, chosen: npt.NDArray[np.int64]) -> Labelled:
+        """Some of the rows."""
+        return Labelled(self.inputs[chosen], self.targets[chosen])
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Cached features of the training views and of the validation pictures as they are."""
+    """Cached features: the validation pictures as they are, then the training pictures, each before its copies.
 
-    training: Labelled
-    validation: Labelled
+    Attributes:
+        everything: all rows.
+        validation_count: how many of them are the validation's.
+        groups: ``(n,)`` what must not be torn apart: a picture and its copies, or a burst of pictures.
+        plain: ``(n,)`` which rows are pictures as they are.
+    """
+
+    everything: Labelled
+    validation_count: int
+    groups: npt.NDArray[np.int64]
+    plain: npt.NDArray[np.bool_]
+
+    @property
+    def validation(self) -> Labelled:
+        """The rows of the validation pictures."""
+        count = self.validation_count
+        return Labelled(self.everything.inputs[:count], self.everything.targets[:count])
+
+    @property
+    def training(self) -> Labelled:
+        """The rows of the training pictures and their copies."""
+        count = self.validation_count
+        return Labelled(self.everything.inputs[count:], self.everything.targets[count:])
 
 
 def cached_features(
@@ -84,8 +109,15 @@ def cached_features(
     width = int(network.extractor.output.shape[-1])
     features = stream_to_file(folder, key, (len(rows), width), run)
     targets = data.targets([index for index, _ in rows])
-    held = len(parts.validation)
-    return Features(Labelled(features[held:], targets[held:]), Labelled(np.asarray(features[:held]), targets[:held]))
+    plain = np.array([view == 0 for _, view in rows])
+    groups = np.array([_group(data, index) for index, _ in rows], dtype=np.int64)
+    return Features(Labelled(features, targets), len(parts.validation), groups, plain)
+
+
+def _group(data: DataSet, index: int) -> int:
+    """The burst that a picture belongs to, or a number of its own."""
+    burst = data.samples[index].group
+    return burst if burst >= 0 else -1 - index
 
 
 def stream_to_file(

@@ -132,7 +132,12 @@ class _Run:
         """Train for one epoch, move the average, and ask the validation pictures about it."""
         started = time.perf_counter()
         fitted = self._model.fit(
-            self._samples(epoch), steps_per_epoch=self._steps, epochs=epoch + 1, initial_epoch=epoch, verbose=0
+            self._samples(epoch),
+            steps_per_epoch=self._steps,
+            epochs=epoch + 1,
+            initial_epoch=epoch,
+            shuffle=False,
+            verbose=0,
         )
         decay = min(self._task.recipe.finetune.averaging, epoch / (epoch + 2))
         current = self._model.get_weights()

@@ -13,9 +13,9 @@ import numpy as np
 from edge.preprocess import read_picture
 from trainer.augment import measure_framing
 from trainer.checkpoint import Checkpoint
-from trainer.features import cached_features
+from trainer.features import Features, cached_features
 from trainer.finetune import Task, finetune, score_pictures
-from trainer.head_training import score, train_head
+from trainer.head_training import score, train_head, train_on_all, without_patience
 from trainer.network import assemble, build_network
 from trainer.views import Pictures
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from trainer.split import Split
 
 _FRAMING_PICTURES = 64
+PLENTY = 2000
+"""Validation pictures from which on nothing is gained by learning from them too, and by cross-validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Trained:
 
     Attributes:
         stage: whose weights these are: ``head``, ``finetune``, ``scratch``, or ``none`` for an ``embed`` model.
+        validation: what a network says of pictures that it did not learn from: of those of the split, or, as a head on
+            frozen features trains on all in the end, of all by cross-validation.
         augment: with its framing settled.
     """
 
@@ -92,24 +96,33 @@ def train(
     task = Task(network, data, parts, Pictures(data, spec), recipe, augment)
     if recipe.from_scratch:
         history = _finetune(task, steps, workdir, on_epoch)
-        return Trained(network, "scratch", history, score_pictures(task), augment)
-    history, validation = _head(task, steps, workdir, on_epoch)
+        return Trained(network, "scratch", tuple(history), score_pictures(task), augment)
+    features = _features(task, steps, workdir)
     if recipe.kind == "embed":
-        return Trained(network, "none", (), validation, augment)
-    if recipe.train.effort == "quick" or recipe.finetune.blocks == 0:
-        return Trained(network, "head", history, validation, augment)
-    frozen = network.backbone.get_weights(), _head_of(network).get_weights()
-    tuned = _finetune(task, steps, workdir, on_epoch)
-    scored = score_pictures(task)
-    if tuned and scored.loss < validation.loss:
-        return Trained(network, "finetune", (*history, *tuned), scored, augment)
-    steps.note(
-        f"fine-tuning did not pay on the {len(parts.validation)} validation pictures (loss {scored.loss:.3f}, "
-        f"before {validation.loss:.3f}): the frozen backbone is kept"
-    )
-    network.backbone.set_weights(frozen[0])
-    _head_of(network).set_weights(frozen[1])
-    return Trained(network, "head", (*history, *tuned), validation, augment)
+        return Trained(network, "none", (), score(network, features.validation), augment)
+    initial = head_of(network).get_weights()
+    with steps.step("train the head") as step:
+        history = train_head(network, features, recipe.train, seed=recipe.seed, on_epoch=_shown(step, on_epoch))
+    if recipe.train.effort == "full" and recipe.finetune.blocks != 0:
+        head = head_of(network).get_weights()
+        frozen, before = network.backbone.get_weights(), score(network, features.validation)
+        tuned = _finetune(task, steps, workdir, on_epoch)
+        scored = score_pictures(task)
+        if tuned and scored.loss < before.loss:
+            return Trained(network, "finetune", (*history, *tuned), scored, augment)
+        steps.note(
+            f"fine-tuning did not pay on the {len(parts.validation)} validation pictures (loss {scored.loss:.3f}, "
+            f"before {before.loss:.3f}): the frozen backbone is kept"
+        )
+        network.backbone.set_weights(frozen)
+        head_of(network).set_weights(head)
+        history += tuned
+    if len(parts.validation) >= PLENTY:
+        return Trained(network, "head", tuple(history), score(network, features.validation), augment)
+    with steps.step("train on all"):
+        settled = without_patience(recipe.train, history)
+        validation = train_on_all(network, features, settled, initial, seed=recipe.seed)
+    return Trained(network, "head", tuple(history), validation, augment)
 
 
 def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> AugmentRecipe:
@@ -126,26 +139,17 @@ def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> Augme
     return augment
 
 
-def _head(
-    task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]
-) -> tuple[tuple[EpochRecord, ...], Scored]:
+def _features(task: Task, steps: Steps, workdir: Path) -> Features:
     recipe, parts = task.recipe, task.parts
     views = task.augment.views if recipe.kind != "embed" else 0
     augment = msgspec.structs.replace(task.augment, views=views)
     with steps.step("features", len(parts.validation) + len(parts.train) * (1 + views)) as step:
-        features = cached_features(
+        return cached_features(
             task.network, task.data, parts, task.pictures, recipe, augment, folder=workdir, on_picture=step.advance
         )
-    if recipe.kind == "embed":
-        return (), score(task.network, features)
-    with steps.step("train the head") as step:
-        records = train_head(task.network, features, recipe.train, seed=recipe.seed, on_epoch=_shown(step, on_epoch))
-    return tuple(records), score(task.network, features)
 
 
-def _finetune(
-    task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]
-) -> tuple[EpochRecord, ...]:
+def _finetune(task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]) -> list[EpochRecord]:
     scratch = task.recipe.from_scratch
     key = json.dumps([task.data.fingerprint, msgspec.to_builtins(task.recipe), task.parts.train])
     checkpoint = Checkpoint(workdir / "finetune.npz", hashlib.sha256(key.encode()).hexdigest())
@@ -158,7 +162,7 @@ def _finetune(
         )
     if len(records) < task.recipe.finetune.epochs:
         steps.note(f"fine-tuning ended after {len(records)} of {task.recipe.finetune.epochs} epochs; the best is kept")
-    return tuple(records)
+    return records
 
 
 def _shown(step: Step, on_epoch: Callable[[EpochRecord], None]) -> Callable[[EpochRecord], None]:
@@ -177,7 +181,8 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _head_of(network: Network) -> keras.Model:
+def head_of(network: Network) -> keras.Model:
+    """The head of a network that answers."""
     assert network.head is not None  # noqa: S101  embed models have returned by now
     return network.head
 

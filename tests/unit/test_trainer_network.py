@@ -25,9 +25,9 @@ def backbone(name: str, alpha: float | None = None, size_px: int = 96) -> keras.
     ("name", "count", "last"),
     [
         ("mobilenetv2", 18, ["block_15", "block_16", "top"]),
-        ("mobilenet", 14, ["conv_12", "conv_13"]),
+        ("mobilenet", 13, ["conv_12", "conv_13"]),
         ("vgg16", 5, ["block4", "block5"]),
-        ("resnet50", 17, ["conv5_block2", "conv5_block3", "top"]),
+        ("resnet50", 16, ["conv5_block2", "conv5_block3"]),
         ("inceptionv3", 11, ["mixed9", "mixed10"]),
     ],
 )
