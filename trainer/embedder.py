@@ -122,7 +122,7 @@ def export_features(
         step.outcome = f"{len(calibrating)} calibrate, {len(proving)} prove"
     with steps.step("convert") as step:
         model = build_embedder(recipe, pool)
-        shape = tuple(int(size) for size in model.output_shape["embedding"][1:])
+        shape = tuple(int(size) for size in model.output["embedding"].shape[1:])
         float_tflite = to_float_tflite(model)
         step.outcome = f"{recipe.name}: {'×'.join(map(str, shape))} features, {len(float_tflite) / 1e6:.1f} MB float"
     card = ModelCard(name=name, version="", kind="embed", input=spec, labels=(), provenance={

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PER_PICTURE = 1024  # values looked at of each tensor of each picture
 _ENOUGH = 10_000  # values; fewer say too little of the tails: such a tensor keeps all that was seen
 _STEPS = 255
-_CUTS = np.linspace(0.3, 1.0, 57)
+_CUTS = np.geomspace(0.1, 1.0, 70)
 _THREADS = 2
 
 

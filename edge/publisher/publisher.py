@@ -179,7 +179,7 @@ class Publisher:
 
     def _deliver(self, delivery: Delivery, session: Session) -> None:
         status_due_s = 0.0
-        while not (self._stop_by_s is not None and (delivery.idle or self._monotonic() > self._stop_by_s)):
+        while not (self._stop_by_s is not None and (self._all_sent(delivery) or self._monotonic() > self._stop_by_s)):
             now_s = self._last_progress_s = self._monotonic()
             if now_s >= status_due_s:
                 delivery.say(self._topics.status, self._status("online"))
@@ -198,6 +198,10 @@ class Publisher:
         goodbye_by_s = self._monotonic() + _GOODBYE_S
         while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:
             delivery.settle(session.step(remaining_s))
+
+    def _all_sent(self, delivery: Delivery) -> bool:
+        """Idle is not enough: what was committed last may not have been looked at yet."""
+        return delivery.idle and not self._news
 
     def _cancelled(self) -> bool:
         self._last_progress_s = self._monotonic()
