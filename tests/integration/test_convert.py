@@ -188,7 +188,7 @@ def test_a_keras_2_network_becomes_a_proven_model_file(models: Path, tmp_path: P
     assert result["float"]["accuracy"] == 1.0
     assert result["int8"]["accuracy"] >= 0.95
     assert result["agreement"] >= 0.95
-    assert result["picture"][0][0] == "blue"
+    assert result["picture"]["answer"][0][0] == "blue"
     assert "Conv2D" in done.stderr  # the summary
     assert "tried before: Keras 3" in done.stderr
     model = Model.load(out)
