@@ -252,6 +252,8 @@ def test_a_labels_file_of_another_length_is_refused_and_nothing_is_written(model
         (("--mode", "tf"), 64, "--labels FILE"),
         (("--mode", "tf", "--labels", "L", "--kind", "embed"), 64, "contradict"),
         (("--mode", "caffe", "--labels", "L", "--color", "bgr"), 64, "leave --color out"),
+        (("--mode", "tf", "--labels", "L", "--picture", "L"), 65, "is not a picture"),
+        (("--mode", "tf", "--labels", "/no/such/file"), 65, "/no/such/file"),
     ],
 )
 def test_nothing_is_guessed(models: Path, tmp_path: Path, flags: tuple[str, ...], code: int, words: str) -> None:
@@ -260,6 +262,12 @@ def test_nothing_is_guessed(models: Path, tmp_path: Path, flags: tuple[str, ...]
     assert done.returncode == code
     assert words in done.stderr.splitlines()[-1]
     assert done.stdout == ""
+
+
+def test_the_model_itself_is_never_overwritten(models: Path) -> None:
+    before = (models / "cnn.h5").read_bytes()
+    done = convert(models, "cnn.h5", models / "cnn.h5", "--mode", "tf", "--labels", models / "labels.txt")
+    assert (done.returncode, (models / "cnn.h5").read_bytes()) == (64, before)
 
 
 def test_a_dangerous_model_is_refused_by_the_command_before_anything_is_asked(models: Path, tmp_path: Path) -> None:

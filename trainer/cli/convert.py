@@ -96,6 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.out is None:
         return _look(arguments)
+    if arguments.out.resolve() == arguments.model.resolve():
+        raise UsageError(f"{arguments.out}: --out is the model itself; give the model file another name")
+    if arguments.picture is not None:
+        from edge.preprocess import read_picture
+
+        read_picture(arguments.picture)  # a bad one should be known now, not when all is done
     inspection = _inspect(arguments)
     print(f"{arguments.model}: {_described(inspection)}", file=sys.stderr)
     conversion, pictures = _complete(arguments, inspection)
