@@ -74,9 +74,10 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class ConvertResult:
-    """What ``convert`` made and how it compares with the model it came from."""
+    """What ``convert`` made and how it compares with the model it came from; ``example`` is one of its pictures."""
 
     path: Path
+    example: Path
     card: ModelCard
     inspection: Inspection
     loaded: Loaded
@@ -171,7 +172,7 @@ def _convert(
         write_model_file(out, flatbuffer, card, samples)
         Model.load(out)  # as a device would, golden samples included
         step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB"
-    return ConvertResult(out, card, inspection, loaded, comparison)
+    return ConvertResult(out, pictures.paths[0], card, inspection, loaded, comparison)
 
 
 def _request(conversion: Conversion, pictures: CalibrationPictures, folder: Path) -> Request:

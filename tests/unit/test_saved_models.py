@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -365,3 +366,18 @@ def test_a_request_survives_its_way_to_the_child(tmp_path: Path) -> None:
     odd = tmp_path / "mod\udcffel.h5"  # a file name that is no UTF-8
     request = Request(action="export", path=odd, folder=tmp_path, mode="0..1", size_px=(3, 4), pictures=(odd,))
     assert decode_request(encode_request(request)) == request
+
+
+DOCUMENTS = ("docs/convert.md", "examples/recipes/convert-saved-model.sh")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_documented_commands_are_understood(repository: Path, document: str) -> None:
+    from trainer.cli import build_parser
+
+    lines = (repository / document).read_text(encoding="utf-8").splitlines()
+    commands = [line.split("#")[0] for line in lines if line.startswith("sightpost-train convert ")]
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command.replace('"$4"', "tf"))
+        assert build_parser().parse_args(words[1:]).run

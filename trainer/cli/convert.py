@@ -66,7 +66,7 @@ def add_to(commands: Commands) -> None:
         "--resize", choices=("stretch", "crop", "letterbox"), default="stretch",
         help="how a picture is brought to its size (default: stretch)",
     )  # fmt: skip
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="say what the finished file sees in this picture")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="say what the finished file sees in it")
     parser.add_argument("--name", help="the model's name in messages (default: the name of the file)")
     parser.add_argument("--trust", action="store_true", help="load it although code inside it may run on this computer")
     parser.add_argument(
@@ -96,6 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.out is None:
         return _look(arguments)
+    if arguments.out.resolve() == arguments.model.resolve():
+        raise UsageError(f"{arguments.out}: --out is the model itself; give the model file another name")
+    if arguments.picture is not None:
+        from edge.preprocess import read_picture
+
+        read_picture(arguments.picture)  # a bad one should be known now, not when all is done
     inspection = _inspect(arguments)
     print(f"{arguments.model}: {_described(inspection)}", file=sys.stderr)
     conversion, pictures = _complete(arguments, inspection)
@@ -115,11 +121,12 @@ def run(arguments: argparse.Namespace) -> int:
             steps=Steps(Console(file=terminal, highlight=False)),
             on_loaded=lambda answer: _print_summary(answer, console),
         )
-        sight = _sight(arguments) if arguments.picture else None
+        picture = arguments.picture or result.example
+        sight = _sight(result.path, picture)
     if arguments.json:
-        print(json.dumps({**result.summary(), **({"picture": sight} if sight else {})}, ensure_ascii=False))
+        print(json.dumps({**result.summary(), "picture": {"file": str(picture), "answer": sight}}, ensure_ascii=False))
     else:
-        _print_verdict(result, sight)
+        _print_verdict(result, picture, sight)
     return 0
 
 
@@ -229,18 +236,18 @@ def _print_summary(answer: Answer, console: Console, *, whole: bool = False) -> 
         console.print(line, markup=False)
 
 
-def _sight(arguments: argparse.Namespace) -> list[list[object]]:
+def _sight(model: Path, picture: Path) -> list[list[object]]:
     """What the finished file sees in the picture: its best labels and scores, or the first features."""
     from edge.model import Model
     from edge.preprocess import read_picture
 
-    prediction = Model.load(arguments.out).predict(read_picture(arguments.picture))
+    prediction = Model.load(model).predict(read_picture(picture))
     if not len(prediction.scores) and prediction.embedding is not None:
         return [["feature", round(float(value), 4)] for value in prediction.embedding.ravel()[:_CLEAR]]
     return [[label, round(score, 4)] for label, score in prediction.top(_CLEAR)]
 
 
-def _print_verdict(result: ConvertResult, sight: list[list[object]] | None) -> None:
+def _print_verdict(result: ConvertResult, picture: Path, sight: list[list[object]]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
@@ -257,8 +264,7 @@ def _print_verdict(result: ConvertResult, sight: list[list[object]] | None) -> N
         f"\n[bold]{result.path}[/bold]: {result.card.kind}, {words}; {comparison.latency_ms:.2f} ms a picture here"
     )
     _print_accuracy(comparison, console)
-    if sight:
-        console.print("the picture: " + ", ".join(f"{label} {value}" for label, value in sight), markup=False)
+    console.print(f"{picture}: {', '.join(f'{label} {value}' for label, value in sight)}", markup=False)
     word = "embed" if result.card.kind == "embed" else "classify"
     console.print(f"try it:  sightpost {word} PICTURE --model {result.path}", markup=False)
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trainer.saved.weights import Weight
 
 _SUFFIXES = {"keras": ".keras", "hdf5": ".h5"}
-LEGACY_ADVICE = "pip install 'sightpost[legacy]' (tf-keras, which loads what Keras 2 saved)"
 REBUILD_ADVICE = (
     "load it where it was made and save it from there as a SavedModel, model.export('folder') or, in Keras 2, "
     "model.save('folder', save_format='tf'): that needs neither the same version nor your classes"
@@ -74,7 +73,7 @@ def load(path: Path, inspection: Inspection, *, trust: bool) -> LoadedModel:
             except Exception as error:  # noqa: BLE001  whatever a foreign model raises, this library cannot load it
                 attempts.append(f"{_version(library)}: {_reason(error)}")
     missing = any("not installed" in attempt for attempt in attempts)
-    advice = f"try {LEGACY_ADVICE}; or {REBUILD_ADVICE}" if missing else REBUILD_ADVICE
+    advice = f"{_legacy_advice()}; or {REBUILD_ADVICE}" if missing else REBUILD_ADVICE
     raise SavedModelError(
         f"{path}: saved by {inspection.saved_by}, cannot be loaded here ({'; '.join(attempts)}); {advice}"
     )
@@ -129,6 +128,17 @@ def _load_program(path: Path) -> LoadedModel:
         call=lambda pictures: dict(signature(**{first: pictures})),
         variables=[*variables, program],
         weights=[(variable.name, np.asarray(variable)) for variable in variables],
+    )
+
+
+def _legacy_advice() -> str:
+    """tf-keras of one minor version goes with TensorFlow of the same, and must not bring a second TensorFlow along."""
+    import tensorflow as tf
+
+    minor = ".".join(tf.__version__.split(".")[:2])
+    return (
+        "install tf-keras, which loads what Keras 2 saved: it is the extra sightpost[legacy], or "
+        f"pip install --no-deps 'tf-keras=={minor}.*'"
     )
 
 

@@ -61,8 +61,10 @@ _CODE = {
 # Operations by which a TensorFlow program reaches files or Python; their names stand in its file as they are.
 _PROGRAM_OPERATIONS = (
     b"WriteFile", b"ReadFile", b"PyFunc", b"MatchingFiles", b"WholeFileReader", b"TextLineReader", b"TFRecordReader",
-    b"FixedLengthRecordReader", b"ImmutableConst", b"InitializeTableFromTextFile", b"CreateSummaryFileWriter",
-    b"CreateSummaryDbWriter", b"DebugIdentity", b"SnapshotDataset", b"SaveDataset", b"RemoteCall",
+    b"FixedLengthRecordReader", b"TextLineDataset", b"RecordDataset", b"SqlDataset", b"LMDB", b"CacheDataset",
+    b"SnapshotDataset", b"SaveDataset", b"LoadDataset", b"DataService", b"ImmutableConst", b"SaveSlices", b"PrintV2",
+    b"InitializeTableFromTextFile", b"CreateSummaryFileWriter", b"CreateSummaryDbWriter", b"DebugIdentity",
+    b"RemoteCall",
 )  # fmt: skip
 
 
