@@ -22,7 +22,8 @@ _S = TypeVar("_S", bound="msgspec.Struct")
 _NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # $ would let a line break pass
 Name = Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
 """A name that is safe as an MQTT topic level and as a folder."""
-Text = Annotated[str, msgspec.Meta(min_length=1)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
+"""A path, address or name: nothing that an operating system or broker refuses."""
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400 * 366)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -63,7 +64,7 @@ class MqttConfig(_Section, frozen=True, kw_only=True):
     version: Literal["auto", "5", "3.1.1"] = "auto"
     topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")] = "sightpost"
     client_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
-    username: str | None = None
+    username: Text | None = None
     password_file: Text | None = None
     tls: TlsConfig | None = None
     transport: Literal["tcp", "websockets"] = "tcp"
@@ -167,6 +168,7 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
         models=_table(raw.get("models", {}), ModelConfig, "models", where),
         watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
     )
+    _check_host(config.mqtt.host, where)
     _check_references(config, where)
     return _anchored(config, base)
 
@@ -182,6 +184,19 @@ def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _
                 "take letters, digits, - and _, at most 64, beginning with a letter or digit"
             )
     return {name: convert(entry, section, path=f"{path}.{name}", where=where) for name, entry in raw.items()}
+
+
+def _check_host(host: str, where: str) -> None:
+    try:
+        host.encode("idna")  # as it is done before a name is looked up
+        is_name = not re.search(r"[\s/]", host)
+    except UnicodeError:
+        is_name = False
+    if not is_name:
+        raise ConfigError(
+            f"{where}: mqtt.host: {host[:80]!r} is no host name; give a name or address alone, e.g. broker.local "
+            "(the port goes into mqtt.port)"
+        )
 
 
 def _check_references(config: Config, where: str) -> None:

@@ -21,6 +21,7 @@ from edge.outbox import Outbox
 from edge.publisher import Publisher
 from edge.record import boot_id
 from edge.reporting import Reporter, stamp
+from edge.throttle import Throttle
 from edge.watch import Watch
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Daemon:
         self._drain_timeout_s = drain_timeout_s
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._throttle = Throttle()
 
     def stop(self) -> None:
         """Ask ``run`` to end in order; from any thread."""
@@ -79,6 +81,7 @@ class Daemon:
             self._notifier.stopping()
             publisher.stop(self._drain_timeout_s)
             outbox.close()
+        logger.info("sightpost %s has stopped", self._config.device.id)
         if self._failure is not None:
             raise self._failure
 
@@ -104,14 +107,21 @@ class Daemon:
         self._notifier.ready()
         logger.info("sightpost %s is looking; stop it with SIGTERM or Ctrl-C", self._config.device.id)
         interval_s = min(self._notifier.watchdog_s or _SUPERVISION_S, _SUPERVISION_S)
-        while not self._stop.wait(interval_s):
-            stuck_s = time.monotonic() - min(observer.last_turn_s, publisher.last_progress_s)
-            if stuck_s < STUCK_S:
-                self._notifier.alive()
-            else:
-                logger.error("a thread has made no progress for %.0f s; systemd's watchdog will restart us", stuck_s)
-        observer.stop()
-        thread.join()
+        try:
+            while not self._stop.wait(interval_s):
+                stuck_s = time.monotonic() - min(observer.last_turn_s, publisher.last_progress_s)
+                if stuck_s < STUCK_S:
+                    self._notifier.alive()
+                else:
+                    self._say_stuck(stuck_s)
+        finally:
+            observer.stop()
+            thread.join()
+
+    def _say_stuck(self, stuck_s: float) -> None:
+        if self._throttle.allows("stuck"):
+            what_next = "systemd's watchdog will restart us" if self._notifier.watchdog_s else "restart sightpost"
+            logger.error("a thread has made no progress for %.0f s; %s", stuck_s, what_next)
 
     def _guarded(self, observer: Observer) -> None:
         """The observer's thread: however it ends, the daemon ends with it, and says why."""

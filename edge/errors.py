@@ -6,7 +6,11 @@ A message says what was wrong, where, and what to do about it; it is printed as 
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+# Control characters, line ends, and what turns the direction of writing around.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class SightpostError(Exception):
@@ -59,3 +63,8 @@ class ConfigError(SightpostError):
     """The configuration is wrong; restarting will not help (EX_CONFIG)."""
 
     exit_code = 78
+
+
+def one_line(text: str) -> str:
+    """Text as a line can hold it: labels and the names of files may hold line breaks and terminal commands."""
+    return _UNFIT.sub(lambda match: ascii(match[0])[1:-1], text)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_S = 1.0
 
 
 class Notifier:
@@ -45,4 +50,8 @@ class Notifier:
         # A leading @ stands for the NUL byte of an abstract address.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.sendto(message.encode(), address)
+            channel.settimeout(_TIMEOUT_S)
+            try:
+                channel.sendto(message.encode(), address)
+            except OSError as error:  # whatever systemd does then, looking and publishing go on
+                logger.warning("systemd does not hear %s at %s: %s", message, self._address, error.strerror or error)

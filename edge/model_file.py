@@ -106,8 +106,7 @@ def read_model_file(path: Path) -> ModelFile:
     if _SEAL not in content[-200:] and CARD_ENTRY.encode() not in content:
         return ModelFile(path, content, card=None, labels=_foreign_labels(content), golden=None, sha256=sha256)
     _check_seal(content, path)
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
+    files = _read_archive(content, path)
     card = _read_card(files, path)
     golden = _read_golden(files, path) if card.golden else None
     return ModelFile(path, content, card=card, labels=card.labels, golden=golden, sha256=sha256)
@@ -176,13 +175,21 @@ def _check_seal(content: bytes, path: Path) -> None:
         raise ModelFileError(f"{path}: the model file was damaged or changed since it was written; {_REPLACE}")
 
 
+def _read_archive(content: bytes, path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    except _ZIP_ERRORS as error:  # sealed, so whoever wrote it did it wrongly
+        raise ModelFileError(f"{path}: its zip archive cannot be read ({error}); {_REPLACE}") from error
+
+
 def _read_card(files: dict[str, bytes], path: Path) -> ModelCard:
     data = files.get(_CARD_FILE)
     if data is None:
         raise ModelFileError(f"{path}: the model file has lost its {_CARD_FILE}; {_REPLACE}")
     try:
         layout = int(msgspec.json.decode(data)["format"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: its {_CARD_FILE} cannot be read; {_REPLACE}") from error
     if layout > CARD_FORMAT:
         raise ModelFileError(
@@ -244,10 +251,10 @@ def _read_golden(files: dict[str, bytes], path: Path) -> GoldenSamples:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             frames = tuple(arrays[name] for name in sorted(arrays.files) if name.startswith("frame_"))
-            scores = np.asarray(arrays["scores"], dtype=np.float32)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            scores = np.atleast_1d(arrays["scores"]).astype(np.float32, casting="same_kind")
+    except (*_ZIP_ERRORS, KeyError, TypeError, MemoryError) as error:  # a header may claim terabytes
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} cannot be read; {_REPLACE}") from error
-    well_formed = all(frame.shape[2:] == (3,) and frame.dtype == np.uint8 for frame in frames)
+    well_formed = all(frame.shape[2:] == (3,) and frame.dtype == np.uint8 and frame.size for frame in frames)
     if not frames or len(frames) != len(scores) or not well_formed:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} is inconsistent; {_REPLACE}")
     return GoldenSamples(frames, scores)

@@ -58,6 +58,7 @@ def convert(raw: object, section: type[_S], *, path: str, where: str) -> _S:
     missing = re.search(r"missing required field `(.+)`", what)
     if missing:
         raise ConfigError(f"{where}: {_join(at, missing[1])}: this key is required")
+    what = what.replace("`object", "`table")  # TOML's word for it
     raise ConfigError(f"{where}: {at or 'the file'}: {what[:1].lower()}{what[1:]}")
 
 

@@ -7,7 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from edge.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,12 +38,12 @@ class Steps:
             task = bars.add_task(name, total=total)
             step = Step(lambda: bars.advance(task))
             yield step
-        outcome = f"  {step.outcome}" if step.outcome else ""
+        outcome = f"  {escape(one_line(step.outcome))}" if step.outcome else ""
         self._console.print(f"[green]✓[/green] {name:<22}[dim]{self._clock() - started:6.1f} s[/dim]{outcome}")
 
     def note(self, text: str) -> None:
         """A line for the reader between two steps."""
-        self._console.print(f"[yellow]![/yellow] {text}", soft_wrap=True, markup=True)
+        self._console.print(f"[yellow]![/yellow] {escape(one_line(text))}", soft_wrap=True)
 
 
 class Step:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _STDOUT, _STDERR = 1, 2
 
 
+def _terminal() -> TextIO:
+    """The real standard error in its own encoding; what that lacks, or a file's odd name, does not end the program."""
+    return os.fdopen(os.dup(_STDERR), "w", encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[TextIO]:
     """Send file descriptors 1 and 2 aside; yields a stream to the real standard error, for progress.
@@ -27,7 +32,7 @@ def quiet_libraries() -> Iterator[TextIO]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(_STDOUT), os.dup(_STDERR)]
-    with tempfile.TemporaryFile() as aside, os.fdopen(os.dup(_STDERR), "w", encoding="utf-8") as terminal:
+    with tempfile.TemporaryFile() as aside, _terminal() as terminal:
         os.dup2(aside.fileno(), _STDOUT)
         os.dup2(aside.fileno(), _STDERR)
         expected = False

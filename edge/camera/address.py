@@ -42,7 +42,10 @@ def kind_of(source: str | int) -> Kind:
         if rest.startswith("//"):
             return Kind.STREAM
         raise CameraError(f"{redacted(source)} is no camera: a URL begins with {scheme}://, a path with / or ./")
-    return Kind.FOLDER if Path(source).is_dir() else Kind.VIDEO
+    try:
+        return Kind.FOLDER if Path(source).is_dir() else Kind.VIDEO
+    except OSError:  # not allowed to look, or no file system there: opening it will say so
+        return Kind.VIDEO
 
 
 def is_recording(config: CameraConfig) -> bool:

@@ -74,7 +74,9 @@ class DecodingProcess:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                packet, descriptors = b"", []
+                # It ended before it had read all that we asked for. The kernel says so first, and once; what it said
+                # itself, above all why it ended, is still to be read.
+                continue
             if not packet:
                 raise EOFError
             yield decode_from_decoder(packet), descriptors[0] if descriptors else None

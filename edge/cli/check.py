@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError
+from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(asdict(finding), ensure_ascii=False), flush=True)
         else:
-            print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<18} {finding.message}", flush=True)
+            line = f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<18} {finding.message}"
+            print(one_line(line), flush=True)
         exit_code = exit_code or finding.exit_code
     return exit_code
 
@@ -65,13 +66,18 @@ def findings(config: Config) -> Iterator[Finding]:
     from edge import camera as cameras
 
     cameras.warm_up()
-    yield Finding("configuration", True, f"{len(config.watches)} watches on {len(config.cameras)} cameras", 0)  # noqa: FBT003  a record
+    size = f"{_counted(len(config.watches), 'watch', 'es')} on {_counted(len(config.cameras), 'camera')}"
+    yield Finding("configuration", True, size, 0)  # noqa: FBT003  a record
     for name, model in config.models.items():
         yield _try(f"models.{name}", lambda model=model: _model(model))  # type: ignore[misc]
     yield _try("outbox", lambda: _outbox(config))
     for name, camera in config.cameras.items():
         yield _try(f"cameras.{name}", lambda name=name, camera=camera: _camera(name, camera))  # type: ignore[misc]
     yield _try("broker", lambda: _broker(config))
+
+
+def _counted(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}{'' if count == 1 else plural}"
 
 
 def _try(subject: str, attempt: Callable[[], str]) -> Finding:
@@ -98,7 +104,11 @@ def _outbox(config: Config) -> str:
     from edge.outbox import Outbox
 
     path = Path(config.device.state_dir) / OUTBOX_FILE
-    if not path.exists():
+    try:
+        is_new = not path.exists()
+    except OSError as error:
+        raise OutboxError(f"{path}: cannot be reached ({error.strerror}); check device.state_dir") from error
+    if is_new:
         return _could_store(path, config)
     try:
         outbox = Outbox.open(path, config.outbox)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.options import add_model_options, load_model, parse_roi
-from edge.errors import PictureError, UsageError
+from edge.cli.frame import complain
+from edge.cli.options import add_model_options, load_model, parse_roi, whole
+from edge.errors import PictureError, UsageError, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="picture files")
     add_model_options(parser)
     parser.add_argument("--roi", type=parse_roi, metavar="L,T,R,B", help="look at a part only, as fractions")
-    parser.add_argument("--top", type=int, default=1, metavar="N", help="how many classes to name (default: 1)")
+    parser.add_argument(
+        "--top", type=whole(1, 10_000), default=1, metavar="N", help="how many classes to name (default: 1)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per picture")
     parser.set_defaults(run=run)
 
@@ -46,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             prediction = model.predict(read_picture(path), roi=arguments.roi)
         except PictureError as error:
-            print(f"sightpost: {error}", file=sys.stderr)
+            complain("sightpost", error)
             exit_code = error.exit_code
             continue
         print(
@@ -56,10 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _line(path: Path, prediction: Prediction, top: int, width: int) -> str:
-    answers = "  ".join(f"{label} {score:.3f}" for label, score in prediction.top(max(1, top)))
-    return f"{path!s:<{width}}  {answers}"
+    answers = "  ".join(f"{label} {score:.3f}" for label, score in prediction.top(top))
+    return one_line(f"{path!s:<{width}}  {answers}")
 
 
 def _json(path: Path, prediction: Prediction, top: int) -> str:
-    best = [{"label": label, "score": round(score, 6)} for label, score in prediction.top(max(1, top))]
+    best = [{"label": label, "score": round(score, 6)} for label, score in prediction.top(top)]
     return json.dumps({"picture": str(path), **best[0], "top": best}, ensure_ascii=False)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge.errors import SightpostError
+from edge.errors import SightpostError, one_line
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
 INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
+OUTPUT_LOST = 74  # EX_IOERR of sysexits.h
 
 
 def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
@@ -19,17 +23,53 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
 
     What an operator can act on is printed as one line on standard error; anything else is a bug, shown whole.
     """
+    _mend_standard_streams()
     arguments = parser.parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        exit_code = int(arguments.run(arguments))
+        sys.stdout.flush()
     except SightpostError as error:
-        message = " ".join(str(error).split("\n"))
-        print(f"{parser.prog}: {message}", file=sys.stderr)
+        complain(parser.prog, error)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        complain(parser.prog, "interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has left; Python would complain once more when it flushes at exit.
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader (head, less) has left
+        _discard_output()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _discard_output()
+        complain(parser.prog, f"{error.strerror}{f': {error.filename}' if error.filename else ''}; free some space")
+        return OUTPUT_LOST
+    return exit_code
+
+
+def complain(program: str, problem: object) -> None:
+    """Print a problem on standard error, as one line whatever is in it."""
+    print(f"{program}: {one_line(str(problem))}", file=sys.stderr)
+
+
+def _mend_standard_streams() -> None:
+    """See that there are three of them and that they take any text.
+
+    A supervisor may have closed some; the next file that is opened, the outbox say, would take their place. And a
+    terminal or locale that lacks a character shall get its number instead of ending the program.
+    """
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Python would fail once more when it flushes at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

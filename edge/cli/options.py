@@ -11,11 +11,14 @@ from edge.model_card import InputSpec
 from edge.strict import convert
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge.model import Model
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
 ROI_EDGES = 4
+THREADS_MAX = 64
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="only for a model file without a card: scaling=raw|0..1|-1..1, color=rgb|bgr|gray, "
         "resize=stretch|crop|letterbox, kernel=halving|area|linear",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the interpreter (default: 1)")
+    parser.add_argument(
+        "--threads", type=whole(1, THREADS_MAX), default=1, metavar="N", help="threads of the interpreter (default: 1)"
+    )
     parser.add_argument(
         "--runtime", choices=("auto", "litert", "tflite-runtime"), default="auto", help="TFLite runtime (default: auto)"
     )
@@ -64,8 +69,20 @@ def parse_input(text: str) -> InputSpec:
     pairs = [item.partition("=") for item in text.split(",")]
     if not all(key and equals for key, equals, _ in pairs):
         raise UsageError(f"--input {text}: write it as KEY=VALUE,KEY=VALUE, e.g. scaling=0..1,color=rgb")
-    values = {key.strip(): int(value) if value.strip().isdigit() else value.strip() for key, _, value in pairs}
+    values = {key.strip(): int(value) if value.strip().isdecimal() else value.strip() for key, _, value in pairs}
     return convert(values, InputSpec, path="", where="--input")
+
+
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """A whole number within limits, for argparse."""
+
+    def parse(text: str) -> int:
+        number = int(text) if text.strip().lstrip("+-").isdecimal() else None
+        if number is None or not lowest <= number <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {lowest} to {highest}")
+        return number
+
+    return parse
 
 
 def parse_roi(text: str) -> tuple[float, float, float, float]:

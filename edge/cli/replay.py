@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge.cli.options import add_model_options, load_model, parse_roi
 from edge.config import CameraConfig, WatchConfig
-from edge.errors import UsageError
+from edge.errors import UsageError, one_line
 from edge.strict import convert
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.observer import Lookout, Observer
     from edge.watch import Watch
 
+    if not arguments.clip:
+        raise UsageError("CLIP is empty; give a video file or a folder of pictures")
     camera_config = CameraConfig(source=arguments.clip, pace="fast")
     if arguments.clip.startswith("scene:") or not is_recording(camera_config):
         raise UsageError(f"{arguments.clip}: not a recording; replay takes a video file or a folder of pictures")
@@ -105,7 +107,8 @@ class Report:
             print(json.dumps(event, ensure_ascii=False), flush=True)
         else:
             before = f"{answer.previous} → " if answer.previous else ""
-            print(f"{position_s:8.2f} s  frame {number:<6} {before}{answer.label}  {answer.score:.2f}", flush=True)
+            line = f"{position_s:8.2f} s  frame {number:<6} {before}{answer.label}  {answer.score:.2f}"
+            print(one_line(line), flush=True)
 
     def finish(self, *, skipped: int) -> None:
         """Say what it came to."""

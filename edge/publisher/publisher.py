@@ -126,7 +126,7 @@ class Publisher:
                 self._connect_and_serve()
                 return  # it was time to stop
             except BrokerError as error:
-                if self._throttle.allows(str(error)):
+                if not self._may_end() and self._throttle.allows(str(error)):
                     logger.warning("%s. Answers are kept until it is back.", error)
             except Exception:  # the top of this thread: a fault must not end all publishing, least of all unseen
                 logger.exception("Publishing failed by a fault in this program; it goes on with a new connection.")

@@ -181,6 +181,13 @@ def test_help_has_an_example_everywhere(run: Run) -> None:
     assert "example: sightpost-train" in run("sightpost-train", "fit", "--help").stdout
 
 
+def test_a_state_folder_out_of_reach_is_found_by_check(run: Run, toml: Callable[..., Path]) -> None:
+    done = run("sightpost", "check", "--config", toml('state_dir = "state"', f'state_dir = "{"a" * 300}"'))
+    assert done.returncode == 74
+    assert "cannot be reached" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 def test_check_leaves_nothing_behind(run: Run, toml: Callable[..., Path], tmp_path: Path) -> None:
     config = toml()
     before = sorted(path.name for path in tmp_path.iterdir())

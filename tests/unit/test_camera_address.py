@@ -61,6 +61,10 @@ def test_a_missing_device_may_come_back_but_a_missing_file_does_not() -> None:
     assert not is_replaceable(CameraConfig(source="clip.mp4"))
 
 
+def test_a_path_that_cannot_be_looked_at_is_left_to_the_one_who_opens_it() -> None:
+    assert kind_of("a" * 300) is Kind.VIDEO  # no file system takes so long a name
+
+
 @pytest.mark.parametrize(
     ("source", "shown"),
     [

@@ -36,6 +36,11 @@ def test_an_abstract_address_is_understood() -> None:
         assert channel.recv(100) == b"READY=1"
 
 
+def test_a_systemd_that_does_not_hear_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).alive()
+    assert "systemd does not hear WATCHDOG=1" in caplog.text
+
+
 def test_without_systemd_it_says_nothing() -> None:
     notifier = Notifier({})
     notifier.ready()

@@ -226,7 +226,7 @@ class TestFormat:
     def test_a_card_that_makes_no_sense(self, scratch: Path, changes: dict[str, object]) -> None:
         assert "its card.json" in refusal(with_card(**changes), scratch)
 
-    @pytest.mark.parametrize("card", [b"", b"{", b"[]", b"null", b"\xff", b"{}"])
+    @pytest.mark.parametrize("card", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b"[" * 100_000])
     def test_a_card_that_cannot_be_read(self, scratch: Path, card: bytes) -> None:
         assert "its card.json cannot be read" in refusal(
             resealed(lambda files: files.update({"card.json": card})), scratch
@@ -236,8 +236,23 @@ class TestFormat:
     def test_a_part_that_is_missing(self, scratch: Path, name: str) -> None:
         assert f"has lost its {name}" in refusal(resealed(lambda files: files.pop(name)), scratch)
 
+    @pytest.mark.parametrize("scores", [np.zeros((1, 3), np.complex64), np.array(["a"])])
+    def test_golden_scores_that_are_no_numbers(self, scratch: Path, scores: np.ndarray[Any, Any]) -> None:
+        assert "golden.npz cannot be read" in refusal(with_golden(frame_000=plain("red"), scores=scores), scratch)
+
+    def test_a_single_number_for_golden_scores(self, scratch: Path) -> None:
+        golden = with_golden(frame_000=plain("red"), frame_001=plain("red"), scores=np.array(np.float32(1)))
+        assert "golden.npz is inconsistent" in refusal(golden, scratch)
+
+    def test_a_sealed_zip_that_is_damaged(self, scratch: Path) -> None:
+        for body in (TINY.flatbuffer + COMMENT, SEALED[:-64].replace(b'"kind"', b'"kinc"')):
+            content = body + hashlib.sha256(body).hexdigest().encode()
+            assert "its zip archive cannot be read" in refusal(content, scratch)
+
     def test_golden_samples_that_cannot_be_read(self, scratch: Path) -> None:
-        for data in (b"", b"PK", TINY.flatbuffer):
+        header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000, 3)}"
+        terabytes = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        for data in (b"", b"PK", TINY.flatbuffer, zipped({"scores.npy": b"", "frame_000.npy": terabytes})):
             content = resealed(lambda files, data=data: files.update({"golden.npz": data}))
             assert "golden.npz cannot be read" in refusal(content, scratch)
 
@@ -255,6 +270,7 @@ class TestFormat:
         "arrays",
         [
             {"scores": np.zeros((0, 3), np.float32)},
+            {"scores": np.zeros((1, 3), np.float32), "frame_000": plain("red")[:0]},
             {"scores": np.zeros((2, 3), np.float32), "frame_000": plain("red")},
             {"scores": np.zeros((1, 3), np.float32), "frame_000": plain("red")[..., 0]},
             {"scores": np.zeros((1, 3), np.float32), "frame_000": plain("red")[..., :2]},

@@ -1,0 +1,67 @@
+"""What is said of a camera, over MQTT and in the log."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from edge.camera import CameraStatus
+from edge.messages import CameraStatusMessage, Topics
+from edge.record import Post
+from edge.reporting import Reporter
+
+
+class Desk:
+    """A reporter, and what it has put into the outbox; its clock is turned by hand."""
+
+    def __init__(self) -> None:
+        self.posts: list[Post] = []
+        self.now_s = 0.0
+        self.reporter = Reporter(
+            Topics("sightpost", "d"), self.posts.append, clock=lambda: 1e9, monotonic=lambda: self.now_s
+        )
+
+    def say(self, state: str, error: str | None = None) -> CameraStatusMessage | None:
+        self.posts.clear()
+        self.reporter.camera("yard", CameraStatus(state, 10.0, 5, 5, 0, 0, 1, error, 640, 360))  # type: ignore[arg-type]
+        message = self.posts[0].message if self.posts else None
+        assert message is None or isinstance(message, CameraStatusMessage)
+        return message
+
+
+@pytest.fixture
+def desk(caplog: pytest.LogCaptureFixture) -> Desk:
+    caplog.set_level(logging.INFO)
+    return Desk()
+
+
+def test_a_camera_that_is_lost_is_named_in_the_log_with_its_reason(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = desk.say("stale", "camera yard: not plugged in")
+    assert message is not None
+    assert (message.status, message.reason) == ("stale", "camera yard: not plugged in")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "camera yard: not plugged in" in caplog.text
+
+
+def test_a_camera_that_is_back_gives_no_reason_from_the_past(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    message = desk.say("live", "camera yard: not plugged in")
+    assert message is not None
+    assert (message.status, message.reason) == ("live", None)
+    assert "camera yard delivers 640x360 pixels" in caplog.text
+
+
+def test_a_camera_that_comes_and_goes_does_not_flood_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    for second in range(120):
+        desk.now_s = float(second)
+        assert desk.say("live" if second % 2 else "stale") is not None, "MQTT hears of each"
+    assert len(caplog.records) == 4
+
+
+def test_a_camera_that_has_only_just_been_started_is_not_worth_a_word(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert desk.say("starting") is None
+    assert not caplog.records
