@@ -227,7 +227,7 @@ class Publisher:
             self._waker.clear()
 
     def _status(self, status: Literal["online", "offline"], reason: str | None = None) -> bytes:
-        clock = Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=self._monotonic())
+        clock = Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6))
         return msgspec.json.encode(
             DeviceStatusMessage(
                 device=self._topics.device,
