@@ -49,7 +49,7 @@ def test_what_is_no_number_or_too_large_stays_readable() -> None:
 
 @pytest.mark.parametrize("data", ["%%%", "AAA"])
 def test_damaged_text_is_refused(data: str) -> None:
-    with pytest.raises(ValueError, match="base64|buffer size|reshape"):
+    with pytest.raises(ValueError, match=r"base64|buffer size|reshape"):
         unpack(PackedArray(encoding="float16", shape=(3,), data=data))
 
 
