@@ -9,10 +9,18 @@ from typing import Any
 
 import msgspec
 
-from edge.messages import CameraStatusMessage, DeviceStatusMessage, EventMessage, GapMessage, StateMessage
+from edge.messages import (
+    CameraStatusMessage,
+    DeviceStatusMessage,
+    EmbeddingMessage,
+    EventMessage,
+    GapMessage,
+    StateMessage,
+)
 
 PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "camera-status": CameraStatusMessage,
+    "embedding": EmbeddingMessage,
     "event": EventMessage,
     "gap": GapMessage,
     "state": StateMessage,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pytest
 from brokers import Subscriber, eventually, mosquitto
-from models import plain
+from models import plain, tiny_model
 from schemas import problems
 
 from edge.schemas import PAYLOADS, schema
@@ -50,11 +50,14 @@ def test_all_that_the_daemon_says_is_as_documented(run: Run, model_path: Path, t
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "outbox.sqlite").write_bytes(b"beyond use" * 1000)  # makes a gap
     config = tmp_path / "edge.toml"
+    vectors = tiny_model(kind="embed").write(tmp_path / "vectors.tflite")
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
         config.write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
             f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 2\n[models.gate]\nfile = "{model_path}"\n'
             '[watches.gate]\ncamera = "yard"\nmodel = "gate"\ninterval_s = 0\n'
+            f'[models.vectors]\nfile = "{vectors}"\n'
+            '[watches.view]\ncamera = "yard"\nmodel = "vectors"\ninterval_s = 0\n'
         )
         done = run("sightpost", "run", "--config", config)
         assert done.returncode == 0, done.stderr
