@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE_PX = 320
 """Larger frames would outweigh the model; resizing is still part of what they prove."""
-TOLERANCE = 0.2
-"""Two correct runtimes differ by up to 0.1 near a decision boundary (int8 kernels round differently); a wrong colour
-order, scaling or a damaged kernel differs by far more on at least one sample."""
+TOLERANCE = 0.15
+"""Twice what two correct runtimes differ by: of 300 pictures of flowers and waste the largest difference between
+ai-edge-litert and tflite-runtime was 0.072, near a decision boundary as elsewhere (int8 kernels round differently). A
+wrong colour order, scaling or a damaged kernel differs by more on at least one sample."""
 COUNT = 6
 
 

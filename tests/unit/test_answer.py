@@ -68,7 +68,7 @@ def centers_rule(threshold: float) -> UnknownRule:
     ("embedding", "known"), [((5, 0.1, 0), True), ((0, 0.2, 0.01), True), ((0, 0, 3), False), ((0, 0, 0), False)]
 )
 def test_a_picture_far_from_every_center_is_unknown_however_sure_its_scores(
-    embedding: tuple[float, ...], known: bool
+    *, embedding: tuple[float, ...], known: bool
 ) -> None:
     rule = Known.of(centers_rule(0.8))
     assert rule.knows(scores(1.0, 0.0), np.array(embedding, np.float32)) is known
