@@ -22,10 +22,10 @@ from trainer.recipe import Recipe
 from trainer.split import split
 
 pytest.importorskip("keras")
-pytestmark = pytest.mark.timeout(900)  # Keras traces graphs for minutes where processors are shared
 
 from trainer.training import Trained, train
 
+pytestmark = pytest.mark.timeout(900)  # Keras traces graphs for minutes where processors are shared
 SMALL = {
     "backbone.weights": "none",
     "backbone.size_px": 64,
