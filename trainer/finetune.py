@@ -78,16 +78,20 @@ def finetune(
     for record in progress.history:
         on_epoch(record)
     recipe = task.recipe.finetune
+    best = run.best_scored
     with contextlib.suppress(KeyboardInterrupt):
         for epoch in range(len(progress.history), recipe.epochs):
             if recipe.patience and epoch - 1 - progress.best_epoch >= recipe.patience:
                 break
-            record = run.epoch(epoch)
-            best = min((past.val_loss for past in progress.history), default=np.inf)
-            improved = record.val_loss <= best
+            record, scored = run.epoch(epoch)
+            if best is None or scored.loss < best.loss:
+                best = scored
+            # The later the calmer: an earlier epoch wins only where chance does not explain its lead.
+            improved = scored.is_no_worse_than(best)
             if improved:
                 run.best = run.average
             progress = Progress((*progress.history, record), epoch if improved else progress.best_epoch)
+            run.best_scored = best
             checkpoint.save(progress, run.state())
             on_epoch(record)
     if progress.history:
@@ -127,8 +131,9 @@ class _Run:
         self._model.optimizer.build(self._model.trainable_variables)
         self.average: list[npt.NDArray[np.float32]] = self._model.get_weights()
         self.best = self.average
+        self.best_scored: Scored | None = None
 
-    def epoch(self, epoch: int) -> EpochRecord:
+    def epoch(self, epoch: int) -> tuple[EpochRecord, Scored]:
         """Train for one epoch, move the average, and ask the validation pictures about it."""
         started = time.perf_counter()
         fitted = self._model.fit(
@@ -147,7 +152,8 @@ class _Run:
         self._model.set_weights(current)
         loss = float(fitted.history["loss"][0])
         stage = "scratch" if self._task.recipe.from_scratch else "finetune"
-        return EpochRecord(stage, epoch + 1, loss, scored.loss, scored.accuracy, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return EpochRecord(stage, epoch + 1, loss, scored.loss, scored.accuracy, seconds), scored
 
     def show(self, weights: Sequence[npt.NDArray[np.float32]]) -> None:
         """Put weights into the network that will be exported; the head is the same in both."""
@@ -178,7 +184,9 @@ class _Run:
         """All that the next epoch depends on."""
         optimizer = [np.asarray(variable) for variable in self._model.optimizer.variables]
         model = [np.asarray(variable) for variable in self._model.variables]
-        return {"model": model, "optimizer": optimizer, "average": self.average, "best": self.best}
+        assert self.best_scored is not None  # noqa: S101  an epoch has been
+        answers = [self.best_scored.logits, self.best_scored.embeddings, self.best_scored.targets]
+        return {"model": model, "optimizer": optimizer, "average": self.average, "best": self.best, "scored": answers}
 
     def resume(self, checkpoint: Checkpoint) -> Progress:
         """Take up what an interrupted run has left."""
@@ -193,6 +201,8 @@ class _Run:
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
         self.average, self.best = groups["average"], groups["best"]
+        logits, embeddings, targets = groups["scored"]
+        self.best_scored = Scored(self._task.network.kind, logits, embeddings, targets)
         return progress
 
 

@@ -110,10 +110,10 @@ class FinetuneRecipe(Table, frozen=True, kw_only=True):
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Fraction = 0.1
     label_smoothing: Fraction = 0.1
-    mixup: Annotated[float, msgspec.Meta(ge=0, le=4)] = 0.0
+    mixup: Annotated[float, msgspec.Meta(ge=0, le=4)] = 0.2
     averaging: Fraction = 0.6
     train_size: Annotated[float, msgspec.Meta(gt=0.3, le=1)] = 0.86
-    patience: Annotated[int, msgspec.Meta(ge=0)] = 10
+    patience: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class QuantizeRecipe(Table, frozen=True, kw_only=True):

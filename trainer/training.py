@@ -108,7 +108,7 @@ def train(
         frozen, before = network.backbone.get_weights(), score(network, features.validation)
         tuned = _finetune(task, steps, workdir, on_epoch)
         scored = score_pictures(task)
-        if tuned and scored.loss < before.loss:
+        if tuned and scored.is_no_worse_than(before):
             return Trained(network, "finetune", (*history, *tuned), scored, augment)
         steps.note(
             f"fine-tuning did not pay on the {len(parts.validation)} validation pictures (loss {scored.loss:.3f}, "

@@ -25,9 +25,11 @@ pytest.importorskip("keras")
 
 from trainer.training import Trained, train
 
+pytestmark = pytest.mark.timeout(900)  # Keras traces graphs for minutes where processors are shared
 SMALL = {
     "backbone.weights": "none",
     "backbone.size_px": 64,
+    "finetune.blocks": 1,
     "finetune.epochs": 4,
     "finetune.batch_size": 8,
     "finetune.train_size": 1.0,
@@ -66,16 +68,15 @@ def weights_of(result: Trained) -> list[np.ndarray]:
 
 @pytest.mark.slow
 def test_the_same_recipe_gives_the_same_weights(colors: Path, tmp_path: Path) -> None:
-    first, second, other = (
-        weights_of(trained(colors, tmp_path / str(number), seed=seed)[1]) for number, seed in enumerate((1, 1, 2))
-    )
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    first, second = (trained(colors, tmp_path / str(number), finetune__epochs=2)[1] for number in range(2))
+    assert [record.stage for record in first.history].count("finetune") == 2
+    assert [record.loss for record in first.history] == [record.loss for record in second.history]
+    assert all(np.array_equal(a, b) for a, b in zip(weights_of(first), weights_of(second), strict=True))
 
 
 @pytest.mark.slow
 def test_a_network_learns_from_nothing(colors: Path, tmp_path: Path) -> None:
-    _, result = trained(colors, tmp_path, finetune__epochs=12, finetune__patience=0)
+    _, result = trained(colors, tmp_path, finetune__blocks="all", finetune__epochs=12, finetune__patience=0)
     assert result.stage == "scratch"
     assert [record.epoch for record in result.history] == list(range(1, 13))
     assert result.history[-1].loss < result.history[0].loss

@@ -61,6 +61,20 @@ def test_the_loss_of_a_validation_does_not_mind_overconfidence() -> None:
     assert losses[0] == pytest.approx(losses[1], rel=0.01)
 
 
+def test_a_lead_that_chance_explains_is_none() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 80)]
+    empty = np.zeros((80, 0), np.float32)
+    good, similar, bad = (
+        Scored("classify", (targets * 3 + rng.normal(0, noise, targets.shape)).astype(np.float32), empty, targets)
+        for noise in (1.0, 1.02, 3.0)
+    )
+    assert similar.is_no_worse_than(good) or good.is_no_worse_than(similar)
+    assert good.is_no_worse_than(good)
+    assert good.is_no_worse_than(bad)
+    assert not bad.is_no_worse_than(good)
+
+
 def test_a_binary_answer_is_about_the_second_label() -> None:
     targets = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
     scored = Scored("binary", np.array([[-3.0], [2.0], [-1.0]], np.float32), np.zeros((3, 0), np.float32), targets)
