@@ -92,11 +92,13 @@ class Observer:
             self._turn()
 
     def _all_ended(self) -> bool:
+        if not all(lookout.finished for lookout in self._lookouts):
+            return False  # one recording that failed does not end what other cameras see
         for lookout in self._lookouts:
             status = lookout.camera.status
             if status.state == "failed":
                 raise CameraError(status.last_error or f"camera {lookout.camera.name}: failed")
-        return all(lookout.finished for lookout in self._lookouts)
+        return True
 
     def _turn(self) -> None:
         now_s = self.last_turn_s = self._clock()

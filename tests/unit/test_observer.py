@@ -158,6 +158,18 @@ def test_a_recording_that_cannot_be_read_is_an_error(look: Callable[..., Scene])
         scene.observer.run()
 
 
+def test_a_recording_that_fails_does_not_end_what_another_camera_sees(look: Callable[..., Scene], model: Model) -> None:
+    scene = look(gate=watch())
+    with contextlib.closing(FakeCamera("broken", state="failed", last_error="no video")) as broken:
+        broken_lookout = Lookout(broken, [Watch("other", watch(), model)], recorded=True)  # type: ignore[arg-type]
+        scene.observer._lookouts = [*scene.observer._lookouts, broken_lookout]
+        assert not scene.observer._all_ended()
+        assert scene.see("red")
+        scene.camera.state = "ended"
+        with pytest.raises(CameraError, match="no video"):
+            scene.observer.run()
+
+
 def test_a_stop_is_heeded(look: Callable[..., Scene]) -> None:
     scene = look(gate=watch())
     scene.observer.stop()
