@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
+from edge.packed import PackedArray  # noqa: TC001  likewise
 from edge.record import MESSAGE_FORMAT, ClockQuality, Message, Post
-from edge.vectors import PackedArray  # noqa: TC001  likewise
 
 CameraStatus = Literal["live", "stale", "dark", "frozen"]
 

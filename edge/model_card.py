@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from edge.vectors import PackedArray
+from edge.packed import PackedArray
 
 CARD_FORMAT = 1
 """Version of the card's layout; raised when a reader of the old one would misread the new one."""

@@ -7,35 +7,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
+
+from edge.packed import PackedArray
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-Encoding = Literal["float16", "int8", "list"]
+    from edge.packed import Encoding
 
 _LIMITS = {"float16": float(np.finfo(np.float16).max), "int8": 127.0}
 _TYPES: dict[str, np.dtype[Any]] = {"float16": np.dtype("<f2"), "int8": np.dtype("i1")}
 _DIGITS = 6  # of a float32, which is what a model gives
-
-
-class PackedArray(msgspec.Struct, frozen=True, kw_only=True):
-    """An array as text.
-
-    Attributes:
-        encoding: how ``data`` is to be read.
-        shape: of the array, the last dimension varying fastest.
-        data: base64 of the values (little-endian), or for ``list`` the numbers themselves, flat.
-        scale: what the values of ``int8`` are to be multiplied with; 1 for the others.
-    """
-
-    encoding: Encoding
-    shape: tuple[int, ...]
-    data: str | tuple[float, ...]
-    scale: float = 1.0
 
 
 def pack(values: npt.NDArray[np.floating[Any]], encoding: Encoding) -> PackedArray:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edge.vectors import PackedArray, pack, unit, unpack
+from edge.packed import PackedArray
+from edge.vectors import pack, unit, unpack
 
 VECTORS = arrays(np.float32, array_shapes(max_dims=3, max_side=6), elements=st.floats(-1000, 1000, width=32))
 
@@ -49,7 +50,7 @@ def test_what_is_no_number_or_too_large_stays_readable() -> None:
 
 @pytest.mark.parametrize("data", ["%%%", "AAA"])
 def test_damaged_text_is_refused(data: str) -> None:
-    with pytest.raises(ValueError, match="base64|buffer size|reshape"):
+    with pytest.raises(ValueError, match=r"base64|buffer size|reshape"):
         unpack(PackedArray(encoding="float16", shape=(3,), data=data))
 
 
