@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
-from trainer import unknown
-from trainer.calibrate import calibrate, sigmoid, softmax
-from trainer.thresholds import per_label, youden
+from trainer.settle import settle
 from trainer.views import Pictures, batches
 
 if TYPE_CHECKING:
@@ -17,9 +15,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edge.model_card import InputSpec, ModelCard, UnknownRule
+    from edge.model_card import InputSpec, ModelCard
     from trainer.data import DataSet
     from trainer.recipe import UnknownRecipe
+    from trainer.settle import Settled
     from trainer.split import Split
     from trainer.training import Trained
 
@@ -33,47 +32,40 @@ def calibrated_card(card: ModelCard, trained: Trained, data: DataSet, parts: Spl
 
     Args:
         card: of this training, with kind, labels and input.
-        trained: with what its float network says of the validation pictures.
+        trained: with what its float network says of pictures that it did not learn from.
         data: the pictures.
-        parts: those learnt from give the class centres.
+        parts: those learnt from give the class centres, those of the validation the operating point.
         recipe: which rule for the unknown.
     """
-    validation = trained.validation
-    if card.kind == "embed" or not len(validation.targets):
+    seen = trained.validation
+    answers = {"logits": seen.logits, "embeddings": seen.embeddings, "targets": seen.targets}
+    settled = settle(card.kind, card.labels, **answers, training=None, recipe=recipe)
+    card = replace(
+        card,
+        temperature=round(settled.temperature, 4),
+        thresholds=settled.thresholds,
+        metrics={**card.metrics, **settled.metrics},
+    )
+    if card.kind != "classify" or recipe.method == "none" or len(parts.validation) < LEAST_FOR_A_RULE:
         return card
-    calibration = calibrate(validation.logits, validation.targets, card.kind)
-    logits = validation.logits / np.float32(calibration.temperature)
-    metrics = {**card.metrics, "calibration": calibration.summary()}
-    card = replace(card, temperature=round(calibration.temperature, 4), metrics=metrics)
-    if card.kind == "binary":
-        threshold = youden(sigmoid(logits)[:, 0], validation.targets[:, 1] > 0)
-        return replace(card, thresholds={card.labels[1]: round(threshold, 4)})
-    if card.kind == "multilabel":
-        return replace(card, thresholds=per_label(sigmoid(logits), validation.targets, card.labels))
-    if recipe.method == "none" or len(logits) < LEAST_FOR_A_RULE:
-        return card
-    rule, areas = _unknown_rule(card, trained, logits, data, parts.train, recipe)
-    return replace(card, unknown=rule, metrics={**metrics, "unknown_area_under_roc": areas})
+    rule = _unknown(card, trained, data, parts, recipe)
+    return replace(card, unknown=rule.unknown, metrics={**card.metrics, "unknown": rule.metrics["unknown"]})
 
 
-def _unknown_rule(
-    card: ModelCard,
-    trained: Trained,
-    logits: npt.NDArray[np.float32],
-    data: DataSet,
-    train: Sequence[int],
-    recipe: UnknownRecipe,
-) -> tuple[UnknownRule, dict[str, float]]:
-    validation = trained.validation
-    embeddings = _embeddings(trained, data, train, card.input)
-    labels = np.array([data.samples[index].label for index in train], dtype=np.int64)
-    centers = unknown.class_centers(embeddings, labels, len(card.labels))
-    truth = validation.targets.argmax(axis=1)
-    areas = unknown.measure(unknown.Validated(logits, validation.embeddings, truth), centers)
-    method = unknown.choose(areas) if recipe.method == "auto" else recipe.method
-    scores = softmax(logits).astype(np.float32)
-    rule = unknown.make_rule(method, scores, validation.embeddings, centers, rejected=recipe.rejected)
-    return rule, areas
+def _unknown(card: ModelCard, trained: Trained, data: DataSet, parts: Split, recipe: UnknownRecipe) -> Settled:
+    """Settled by the validation pictures alone: a cross-validated head has answers for those learnt from as well."""
+    network = trained.network
+    embeddings = _embeddings(trained, data, parts.validation, card.input)
+    labels = np.array([data.samples[index].label for index in parts.train], dtype=np.int64)
+    return settle(
+        card.kind,
+        card.labels,
+        logits=network.logits(embeddings),
+        embeddings=embeddings,
+        targets=data.targets(parts.validation),
+        training=(_embeddings(trained, data, parts.train, card.input), labels),
+        recipe=recipe,
+    )
 
 
 def _embeddings(trained: Trained, data: DataSet, indices: Sequence[int], spec: InputSpec) -> npt.NDArray[np.float32]:

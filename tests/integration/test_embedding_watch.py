@@ -15,7 +15,8 @@ from commands import COMMANDS
 from models import COLORS, plain, tiny_model
 
 from edge.model import Model
-from edge.vectors import PackedArray, unit, unpack
+from edge.packed import PackedArray
+from edge.vectors import unit, unpack
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edge.vectors import PackedArray, pack, unit, unpack
+from edge.packed import PackedArray
+from edge.vectors import pack, unit, unpack
 
 VECTORS = arrays(np.float32, array_shapes(max_dims=3, max_side=6), elements=st.floats(-1000, 1000, width=32))
 
