@@ -23,7 +23,7 @@ LONGEST_SIDE_PX = 320
 TOLERANCE = 0.15
 """Twice what two correct runtimes differ by: of 300 pictures of flowers and waste the largest difference between
 ai-edge-litert and tflite-runtime was 0.072, near a decision boundary as elsewhere (int8 kernels round differently). A
-wrong colour order, scaling or a damaged kernel differs by more on at least one sample."""
+wrong scaling or a damaged kernel differs by far more; swapped colours do where colour matters to the model."""
 COUNT = 6
 
 

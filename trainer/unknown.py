@@ -76,7 +76,7 @@ def measure(validated: Validated, centers: Floats) -> dict[str, float]:
 def choose(areas: dict[str, float]) -> str:
     """``centers`` or ``max_score``, by the areas from ``measure``.
 
-    ``energy`` is there for comparison: it needs logits, which a model file does not give, and was never the best.
+    ``energy`` is there for comparison: it needs logits, which a model file does not give, and was hardly ever better.
     """
     is_better = areas.get("max_score", 0.0) > areas.get("centers", 1.0) + CLEARLY_BETTER
     return "max_score" if is_better else "centers"

@@ -86,7 +86,7 @@ def test_a_backbone_is_quantized_and_runs_on_both_runtimes(name: str, repository
         assert done.returncode == 0, done.stderr[-3000:]
         floats, int8, half = found[module] = json.loads(done.stdout)
         assert (floats["dtype"], int8["dtype"], half["dtype"]) == ("float32", "uint8", "float32")
-        # Random weights make noise of noise pictures: this shows that it runs and is no other model, not how good it is.
+        # Random weights make noise of noise pictures: this shows that it runs and is no other model, not how good.
         assert cosines(floats["embeddings"], int8["embeddings"]).mean() > 0.8, module
         assert cosines(floats["embeddings"], half["embeddings"]).min() > 0.999, module
     if len(found) > 1:
