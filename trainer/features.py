@@ -51,19 +51,30 @@ def extract(
     extractor: keras.Model, prepared: Iterator[tuple[Image, int]], *, on_picture: Callable[[], None]
 ) -> Labelled:
     """Run the extractor over prepared pictures, in batches: ``(n, features) float32`` and ``(n,)`` labels."""
-    rows: list[npt.NDArray[np.float32]] = []
     labels: list[int] = []
+
+    def unlabelled() -> Iterator[Image]:
+        for picture, label in prepared:
+            labels.append(label)
+            yield picture
+
+    rows = list(extract_batches(extractor, unlabelled(), on_picture=on_picture))
+    return Labelled(np.concatenate(rows), np.array(labels, dtype=np.int64))
+
+
+def extract_batches(
+    extractor: keras.Model, prepared: Iterator[Image], *, on_picture: Callable[[], None]
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Run the extractor over prepared pictures, batch by batch: ``(up to BATCH, features) float32``."""
     batch: list[Image] = []
-    for picture, label in prepared:
+    for picture in prepared:
         batch.append(picture)
-        labels.append(label)
         on_picture()
         if len(batch) == BATCH:
-            rows.append(_run(extractor, batch))
+            yield _run(extractor, batch)
             batch = []
     if batch:
-        rows.append(_run(extractor, batch))
-    return Labelled(np.concatenate(rows), np.array(labels, dtype=np.int64))
+        yield _run(extractor, batch)
 
 
 def _run(extractor: keras.Model, batch: list[Image]) -> npt.NDArray[np.float32]:

@@ -42,6 +42,17 @@ def build_network(recipe: Recipe, classes: int) -> Network:
         ConfigError: unknown backbone.
         WeightsError: the weights are missing or do not fit.
     """
+    extractor = build_extractor(recipe)
+    return Network(extractor, build_head(recipe, extractor.output_shape[-1], classes))
+
+
+def build_extractor(recipe: Recipe) -> keras.Model:
+    """The frozen half: raw pixels to features.
+
+    Raises:
+        ConfigError: unknown backbone.
+        WeightsError: the weights are missing or do not fit.
+    """
     import keras
     from keras import layers
 
@@ -50,11 +61,21 @@ def build_network(recipe: Recipe, classes: int) -> Network:
     pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
     features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode), training=None)
     pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
-    extractor = keras.Model(pixels, pooled, name="extractor")
-    vector = keras.Input((pooled.shape[-1],), dtype="float32", name="features")
+    return keras.Model(pixels, pooled, name="extractor")
+
+
+def build_head(recipe: Recipe, features: int, classes: int) -> keras.Model:
+    """A new head, ``(n, features) float32`` to logits ``(n, classes)``.
+
+    Seeded here and not earlier, so that it does not matter what was built before it.
+    """
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(recipe.seed)
+    vector = keras.Input((features,), dtype="float32", name="features")
     dropped = layers.Dropout(recipe.head.dropout, seed=recipe.seed)(vector)
-    head = keras.Model(vector, layers.Dense(classes, name="logits")(dropped), name="head")
-    return Network(extractor, head)
+    return keras.Model(vector, layers.Dense(classes, name="logits")(dropped), name="head")
 
 
 def assemble(network: Network, temperature: float) -> keras.Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -71,7 +71,10 @@ class QuantizeRecipe(_Table, frozen=True, kw_only=True):
 
 
 class Recipe(_Table, frozen=True, kw_only=True):
-    """The whole recipe; every key has a default that suits a fixed camera."""
+    """The whole recipe; every key has a default that suits a fixed camera.
+
+    ``tune`` says what ``sightpost-train tune`` may vary (see ``trainer.search_space``); ``fit`` does not look at it.
+    """
 
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
     holdout: Annotated[float, msgspec.Meta(gt=0, lt=0.9)] = 0.2
@@ -80,6 +83,7 @@ class Recipe(_Table, frozen=True, kw_only=True):
     augment: AugmentRecipe = AugmentRecipe()
     head: HeadRecipe = HeadRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
+    tune: dict[str, Any] = {}
 
 
 def load_recipe(path: Path) -> Recipe:
