@@ -21,3 +21,9 @@ class ProofError(SightpostError):
     """The quantized file does not do what the float model did; nothing was written."""
 
     exit_code = 70
+
+
+class ClusterError(SightpostError):
+    """Training on several processes came to an end before it was done."""
+
+    exit_code = 69

@@ -128,16 +128,27 @@ def train_from_scratch(
         recipe: epochs, rate, batch.
         on_epoch: called with each epoch's loss.
     """
+    joined = unfrozen(network)
+    _fit(joined, pictures, recipe, on_epoch)
+    _backbone(network).trainable = False
+
+
+def unfrozen(network: Network) -> keras.Model:
+    """Both halves as one, with everything in it to be trained from nothing: raw pixels to logits."""
     import keras
 
-    backbone = next(layer for layer in network.extractor.layers if isinstance(layer, keras.Model))
+    backbone = _backbone(network)
     backbone.trainable = True
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = FROM_SCRATCH_MOMENTUM
-    joined = keras.Model(network.extractor.input, network.head(network.extractor.output))
-    _fit(joined, pictures, recipe, on_epoch)
-    backbone.trainable = False
+    return keras.Model(network.extractor.input, network.head(network.extractor.output))
+
+
+def _backbone(network: Network) -> keras.Model:
+    import keras
+
+    return next(layer for layer in network.extractor.layers if isinstance(layer, keras.Model))
 
 
 def _fit(model: keras.Model, data: Labelled, recipe: HeadRecipe, on_epoch: Callable[[float], None]) -> None:

@@ -88,7 +88,7 @@ def _print_result(result: TuneResult, data: Path) -> None:
         return
     names = list(result.best.values)
     table = Table(box=None, pad_edge=False)
-    for column in ("trial", "loss", "right", "s", *names):
+    for column in ("trial", "loss", "right", "s", *_short_names(names)):
         table.add_column(column, justify="right", overflow="fold")
     complete = sorted((row for row in result.rows if row.state == "complete"), key=lambda row: (row.loss, row.number))
     for row in complete[:_SHOWN_TRIALS]:
@@ -109,7 +109,15 @@ def _print_result(result: TuneResult, data: Path) -> None:
         f"[bold]{out}[/bold]: trial {best.number}, validation loss {best.loss:.4f}, right in {best.accuracy or 0:.1%}",
         soft_wrap=True,
     )
-    console.print(f"train with it:  sightpost-train fit {data} --recipe {out} --out model.tflite", markup=False)
+    console.print(
+        f"train with it:  sightpost-train fit {data} --recipe {out} --out model.tflite", markup=False, soft_wrap=True
+    )
+
+
+def _short_names(names: list[str]) -> list[str]:
+    """The last part of each dotted name, where that says which is meant."""
+    last = [name.rpartition(".")[2] for name in names]
+    return [end if last.count(end) == 1 else name for name, end in zip(names, last, strict=True)]
 
 
 def _minutes(text: str) -> float:
