@@ -2,13 +2,14 @@
 
 Usage: python benchmarks/scale.py [--pictures 50000] [--views 0] [--weights none|FILE|FOLDER] [--folder EMPTY]
 
-The pictures are simulated (two kinds of shapes on noise, 96 px JPEG) and made first, by another process whose memory does
-not count.
+The pictures are simulated (two kinds of shapes on noise, 96 px JPEG) and made first, by another process whose memory
+does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
@@ -38,7 +39,9 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=50_000)
     parser.add_argument("--views", type=int, default=0, help="changed copies of each training picture")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--weights", default="none", help="as in a recipe; none is a frozen backbone that knows nothing")
+    parser.add_argument(
+        "--weights", default="none", help="as in a recipe; none is a frozen backbone that knows nothing"
+    )
     parser.add_argument("--folder", type=Path, help="where to make the pictures (default: a temporary folder)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sightpost-scale-", dir=arguments.folder) as folder:
@@ -62,8 +65,8 @@ def make(folder: Path, count: int) -> None:
         (folder / "pictures" / label).mkdir(parents=True)
     for number in range(count):
         label = LABELS[number % 2]
-        image = rng.integers(40, 120, (SIDE_PX // 8, SIDE_PX // 8, 3), dtype=np.uint8)
-        image = cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
+        noise = rng.integers(40, 120, (SIDE_PX // 8, SIDE_PX // 8, 3), dtype=np.uint8)
+        image = cv2.resize(noise, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
         x, y, half = (int(value) for value in rng.integers((30, 30, 12), (66, 66, 24)))
         color = tuple(int(value) for value in rng.integers(130, 255, 3))
         if label == "disc":
@@ -115,12 +118,12 @@ def run(root: Path, cache: Path, recipe: Recipe) -> dict[str, object]:
     began["head"], memory_mb["head"] = time.perf_counter(), _peak_mb()
     right = 0
     for begin in range(0, stores["held out"].rows, 1024):
-        rows = np.arange(begin, min(begin + 1024, stores["held out"].rows))
-        truth = np.array([data.samples[parts.held_out[row]].label for row in rows])
-        right += int((head.predict_on_batch(stores["held out"].read(rows)).argmax(axis=1) == truth).sum())
+        judged = range(begin, min(begin + 1024, stores["held out"].rows))
+        truth = np.array([data.samples[parts.held_out[row]].label for row in judged])
+        right += int((head.predict_on_batch(stores["held out"].read(judged)).argmax(axis=1) == truth).sum())
     names = list(began)
     return {
-        "seconds": {b: round(began[b] - began[a], 1) for a, b in zip(names, names[1:], strict=False)},
+        "seconds": {b: round(began[b] - began[a], 1) for a, b in itertools.pairwise(names)},
         "peak_mb": memory_mb,
         "features_mb": round(sum(store.path.stat().st_size for store in stores.values()) / 1e6),
         "losses": [round(loss, 4) for loss in losses],

@@ -131,4 +131,3 @@ def run_job(
             lines = [line.strip() for line in said.read().splitlines() if line.strip()][-_SAID_LINES:]
             who = f"process {job.rank} of {job.count} (meeting at {job.address})"
             raise ClusterError(f"{who} stopped: {problem or ' / '.join(lines) or f'exit code {worker.returncode}'}")
-

@@ -1,4 +1,4 @@
-"""One process of a cluster, on Keras' JAX backend; started by ``trainer.cluster`` as ``python -m``, never by a person."""
+"""One process of a cluster, on Keras' JAX backend; ``trainer.cluster`` starts it as ``python -m``, a person never."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where training runs: on one device, on all GPUs of this machine, or on several machines at once.
 
-A recipe says what a model is and holds on every machine; where it is trained is said beside it, with ``--distribute`` or
-``SIGHTPOST_DISTRIBUTE``:
+A recipe says what a model is and holds on every machine; where it is trained is said beside it, with ``--distribute``
+or ``SIGHTPOST_DISTRIBUTE``:
 
 - ``none``: one device.
 - ``mirrored``: all GPUs of this machine (TensorFlow's MirroredStrategy).
@@ -14,6 +14,7 @@ A recipe says what a model is and holds on every machine; where it is trained is
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from contextlib import AbstractContextManager
 
 VARIABLE = "SIGHTPOST_DISTRIBUTE"
@@ -43,6 +45,17 @@ class Place:
     address: str = ""
     rank: int = 0
     count: int = 1
+
+
+def add_distribute(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that trains; a scheduler may set the variable instead."""
+    parser.add_argument(
+        "--distribute",
+        default=os.environ.get(VARIABLE, "auto"),
+        metavar="WHERE",
+        help=f"auto, none, mirrored, or jax://HOST:PORT,RANK,COUNT on each of several machines (default: {VARIABLE}, "
+        "else auto)",
+    )
 
 
 def parse_place(text: str) -> Place:

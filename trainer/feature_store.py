@@ -86,7 +86,7 @@ class FeatureStore:
         with self.path.open("rb", buffering=0) as file:
             for row, index in zip(found, indices, strict=True):
                 # A negative offset would be an OSError from the kernel, and a short read leaves garbage behind.
-                if index < 0 or os.preadv(file.fileno(), [row], int(index) * self._row_bytes) < self._row_bytes:
+                if index < 0 or os.preadv(file.fileno(), [row.data], int(index) * self._row_bytes) < self._row_bytes:
                     raise IndexError(f"{self.path}: has no row {index}")
         return found
 
@@ -117,6 +117,6 @@ class Writer:
             raise ValueError(f"rows of shape {rows.shape} do not fit a width of {self._store.width}")
         if self.done + len(rows) > self._store.rows:
             raise ValueError(f"{self._store.path}: more than {self._store.rows} rows")
-        left = memoryview(np.ascontiguousarray(rows, np.float32)).cast("B")
+        left = np.ascontiguousarray(rows, np.float32).data.cast("B")
         while left:
             left = left[os.write(self._descriptor, left) :]

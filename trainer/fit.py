@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import platform
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ import numpy as np
 
 from edge.model_card import InputSpec, ModelCard
 from trainer.calibrate import best_temperature
+from trainer.cluster_fit import cluster_job, take_part, train_in_cluster
 from trainer.data import DataSet, Split, balanced, list_classes, scan, split, summary_of_rejected
+from trainer.distributed import Place, scope
 from trainer.errors import DataError
 from trainer.features import extract, stack, views
 from trainer.proof import FitResult, HeldOut, prove_and_write
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert", "numpy", "sightpost")
 
 
-def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> FitResult:
+def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps, place: Place = Place()) -> FitResult:  # noqa: B008  frozen
     """Train, calibrate, quantize, prove and write a model.
 
     Args:
@@ -39,10 +42,12 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
         recipe: how.
         name: the model's name, in its card and in every message that a device publishes.
         steps: shows progress.
+        place: where to train; of a cluster, this is process 0.
 
     Raises:
         DataError: the pictures cannot be trained on.
         ConfigError: the recipe names an unknown backbone.
+        ClusterError: training on several processes came to an end before it was done.
         WeightsError: the pretrained weights are missing or do not fit.
         ProofError: the int8 file falls too far below the float model; nothing is written.
         ModelFileError: the file cannot be written.
@@ -51,10 +56,9 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
         raise DataError(f"{out}: its folder does not exist; make it first")
     rng = np.random.default_rng(recipe.seed)
     data, parts = _look(root, recipe, rng, steps)
-    side = recipe.backbone.size_px
-    resize, kernel = recipe.input.resize, recipe.input.kernel
-    spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
-    model, temperature = _train(data, parts, spec, recipe, rng, steps)
+    spec = _spec(recipe)
+    with scope(place):
+        model, temperature = _train(data, parts, spec, recipe, rng, steps, place)
     with steps.step("quantize") as step:
         float_tflite = to_float_tflite(model)
         chosen = balanced(parts.train, data, recipe.quantize.calibration_pictures, rng)
@@ -80,6 +84,23 @@ def fit(root: Path, out: Path, recipe: Recipe, *, name: str, steps: Steps) -> Fi
     )
 
 
+def fit_elsewhere(root: Path, recipe: Recipe, *, steps: Steps, place: Place) -> None:
+    """Take part in a ``fit`` whose process 0 writes the model: the same pictures and recipe, another rank.
+
+    Raises:
+        DataError: the pictures cannot be trained on.
+        ClusterError: training on several processes came to an end before it was done.
+    """
+    data, parts = _look(root, recipe, np.random.default_rng(recipe.seed), steps)
+    take_part(place, recipe, _spec(recipe), data, parts, steps=steps)
+
+
+def _spec(recipe: Recipe) -> InputSpec:
+    side = recipe.backbone.size_px
+    resize, kernel = recipe.input.resize, recipe.input.kernel
+    return InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
+
+
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split]:
     with steps.step("look at the pictures", len(list_classes(root)[1])) as step:
         data = scan(root, on_file=step.advance)
@@ -92,7 +113,13 @@ def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) ->
 
 
 def _train(
-    data: DataSet, parts: Split, spec: InputSpec, recipe: Recipe, rng: np.random.Generator, steps: Steps
+    data: DataSet,
+    parts: Split,
+    spec: InputSpec,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    steps: Steps,
+    place: Place,
 ) -> tuple[keras.Model, float]:
     """Train what the recipe says: the finished float model, and the temperature folded into it."""
     import keras
@@ -106,7 +133,15 @@ def _train(
         step.outcome = f"{recipe.backbone.name}, {recipe.backbone.size_px} px, weights: {weights}"
     count = len(parts.train) * (1 + recipe.augment.views)
     losses: list[float] = []
-    if recipe.backbone.weights == "none":
+    if place.kind == "cluster":
+        with tempfile.TemporaryDirectory(prefix="sightpost-") as folder:
+            train_in_cluster(
+                network,
+                cluster_job(place, recipe, spec, data, parts, Path(folder)),
+                steps=steps,
+                train_head=lambda cached: train_head(network.head, cached, recipe.head, on_epoch=losses.append),
+            )
+    elif recipe.backbone.weights == "none":
         with steps.step("prepare views", count) as step:
             prepared = stack(views(data, parts.train, spec, recipe.augment, rng), on_picture=step.advance)
         with steps.step("train from scratch", recipe.head.epochs) as step:

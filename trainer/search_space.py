@@ -88,8 +88,8 @@ DEFAULT_SPACE: dict[str, Any] = {
         }.items()
     },
 }
-"""What is searched where a recipe has no ``[tune]``; those that this recipe has. All of it works on one set of features,
-so that trials cost seconds."""
+"""What is searched where a recipe has no ``[tune]``: those of these that it has. All of it works on one set of
+features, so that a trial takes seconds."""
 
 
 def search_space(recipe: msgspec.Struct, table: dict[str, Any]) -> tuple[Parameter, ...]:
@@ -121,7 +121,9 @@ def _parameter(recipe: msgspec.Struct, name: str, raw: Any) -> Parameter:  # noq
         raise ConfigError(f"tune: {name}: give a list of values, or low and high, e.g. {{low = 0.0, high = 0.5}}")
     domain = convert(raw, Range, path=name, where="tune")
     if domain.low >= domain.high or (domain.log and domain.low <= 0) or (domain.log and domain.step):
-        raise ConfigError(f"tune: {name}: low must be below high, and above 0 with log; log and step exclude each other")
+        raise ConfigError(
+            f"tune: {name}: low must be below high, and above 0 with log; log and step exclude each other"
+        )
     if isinstance(present, float) or any(isinstance(end, float) for end in (domain.low, domain.high, domain.step)):
         step = None if domain.step is None else float(domain.step)
         domain = Range(low=float(domain.low), high=float(domain.high), log=domain.log, step=step)

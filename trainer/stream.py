@@ -1,7 +1,8 @@
-"""Training data in batches that are read when they are needed, in an order that every process of a cluster agrees on."""
+"""Training data in batches, read when they are needed, in an order that every process of a cluster agrees on."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -48,7 +49,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         # Rare classes weigh more, as in training from memory.
         counts = np.maximum(np.bincount(labels, minlength=classes), 1)
         self._weights = (len(labels) / (classes * counts)).astype(np.float32)
-        self._share = -(-min(batch_size, len(labels)) // count)
+        self._share = math.ceil(min(batch_size, len(labels)) / count)
         self._seed = seed
         self._rank = rank
         self._count = count
@@ -56,7 +57,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         self._order = self._shuffled()
 
     def __len__(self) -> int:
-        return -(-len(self._labels) // (self._share * self._count))
+        return math.ceil(len(self._labels) / (self._share * self._count))
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
         begin = (step * self._count + self._rank) * self._share

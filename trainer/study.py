@@ -18,11 +18,12 @@ from optuna.trial import TrialState
 
 from edge.errors import ConfigError
 from trainer.locks import FileLock, is_held
-from trainer.search_space import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from trainer.search_space import Parameter
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _NAME = "sightpost"
@@ -133,8 +134,9 @@ _SHOWN = (*_COUNTED, TrialState.FAIL)
 
 
 @contextlib.contextmanager
-def open_study(path: Path, space: tuple[Parameter, ...], *, question: dict[str, str], seed: int,
-               first: dict[str, Any]) -> Iterator[Study]:
+def open_study(
+    path: Path, space: tuple[Parameter, ...], *, question: dict[str, str], seed: int, first: dict[str, Any]
+) -> Iterator[Study]:
     """Open a study, or begin it, and belong to it until the end of the block.
 
     Args:
@@ -177,8 +179,9 @@ def _load(
     known = study.user_attrs.get("question")
     if known is None:
         study.set_user_attr("question", asked)
-        values = {parameter.name: parameter.encode(first[parameter.name]) for parameter in space
-                  if parameter.name in first}
+        values = {
+            parameter.name: parameter.encode(first[parameter.name]) for parameter in space if parameter.name in first
+        }
         study.enqueue_trial({name: value for name, value in values.items() if value is not None})
     elif known != asked:
         other = ", ".join(key for key in asked if known.get(key) != asked[key])

@@ -82,7 +82,11 @@ class Bench:
         return judge.last
 
     def _from_scratch(
-        self, recipe: Recipe, parts: Split, spec: InputSpec, rng: np.random.Generator,
+        self,
+        recipe: Recipe,
+        parts: Split,
+        spec: InputSpec,
+        rng: np.random.Generator,
         on_epoch: Callable[[int, float], None],
     ) -> Outcome:
         import keras
@@ -98,7 +102,12 @@ class Bench:
         return judge.last
 
     def _features(
-        self, recipe: Recipe, name: str, parts: Split, augment: AugmentRecipe | None, spec: InputSpec,
+        self,
+        recipe: Recipe,
+        name: str,
+        parts: Split,
+        augment: AugmentRecipe | None,
+        spec: InputSpec,
         rng: np.random.Generator,
     ) -> Labelled:
         indices = parts.train if name == "train" else parts.held_out
@@ -117,7 +126,11 @@ class Bench:
         return Labelled(store.read(range(rows)), labels.astype(np.int64))
 
     def _prepared(
-        self, indices: tuple[int, ...], spec: InputSpec, augment: AugmentRecipe | None, rng: np.random.Generator,
+        self,
+        indices: tuple[int, ...],
+        spec: InputSpec,
+        augment: AugmentRecipe | None,
+        rng: np.random.Generator,
         skip: int,
     ) -> Iterator[Image]:
         """All views but the first few, which an interrupted process has left done; they are drawn all the same."""

@@ -33,7 +33,8 @@ def history_plot(rows: Sequence[TrialRow], best: TrialRow) -> str:
     drawn = [row for row in rows if row.loss is not None]
     x = _linear(0, max(row.number for row in drawn) or 1, _LEFT, width - _RIGHT)
     y = _loss_scale(drawn, height)
-    line, lowest = [], math.inf
+    line: list[tuple[float, float]] = []
+    lowest = math.inf
     for row in (row for row in drawn if row.state == "complete"):
         if (loss := row.loss or 0.0) < lowest:
             if line:

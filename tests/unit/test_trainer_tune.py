@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge.errors import ConfigError
@@ -208,7 +209,7 @@ def test_a_lock_is_held_only_as_long_as_its_holder(tmp_path: Path) -> None:
     assert not is_held(path)
 
 
-def rows(begin: int, end: int) -> Any:
+def rows(begin: int, end: int) -> npt.NDArray[np.float32]:
     return np.arange(begin * 3, end * 3, dtype=np.float32).reshape(-1, 3)
 
 

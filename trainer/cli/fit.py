@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from edge.errors import UsageError
 from edge.strict import convert
+from trainer.distributed import add_distribute, parse_place
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
 
@@ -44,6 +45,7 @@ def add_to(commands: Commands) -> None:
     )
     fit.add_argument("--epochs", type=int, help="passes over the cached features (default: 60)")
     fit.add_argument("--seed", type=int, help="same seed, data and machine give the same weights (default: 1)")
+    add_distribute(fit)
     fit.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     fit.set_defaults(run=run)
 
@@ -59,11 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
             "TensorFlow and Keras are not installed here; install them with: pip install 'sightpost[train]'"
         )
     recipe = _recipe(arguments)
+    place = parse_place(arguments.distribute)
     with quiet_libraries() as terminal:
-        from trainer.fit import fit
+        from trainer.fit import fit, fit_elsewhere
 
         steps = Steps(Console(file=terminal, highlight=False))
-        result = fit(arguments.data, arguments.out, recipe, name=arguments.name or arguments.out.stem, steps=steps)
+        if place.rank:
+            fit_elsewhere(arguments.data, recipe, steps=steps, place=place)
+            return 0
+        name = arguments.name or arguments.out.stem
+        result = fit(arguments.data, arguments.out, recipe, name=name, steps=steps, place=place)
     if arguments.json:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:

@@ -33,7 +33,9 @@ def add_to(commands: Commands) -> None:
     tune.add_argument(
         "--recipe", type=Path, metavar="FILE", help="what to start from; its [tune] table says what may vary"
     )
-    tune.add_argument("--minutes", type=_minutes, metavar="M", help="stop after so long (default: 10, without --trials)")
+    tune.add_argument(
+        "--minutes", type=_minutes, metavar="M", help="stop after so long (default: 10, without --trials)"
+    )
     tune.add_argument("--trials", type=_count, metavar="N", help="stop when the study has so many, from all its runs")
     tune.add_argument(
         "--out", type=Path, default=Path("best.toml"), metavar="FILE", help="the best recipe (default: best.toml)"
@@ -65,9 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         from trainer.tune import Budget, Places, tune
 
         steps = Steps(Console(file=terminal, highlight=False, soft_wrap=True))
-        places = Places(
-            arguments.study or out.with_suffix(".study"), out, arguments.page or out.with_suffix(".html")
-        )
+        places = Places(arguments.study or out.with_suffix(".study"), out, arguments.page or out.with_suffix(".html"))
         result = tune(arguments.data, recipe, Budget(minutes, arguments.trials), places, steps=steps)
     if arguments.json:
         print(json.dumps(result.summary(), ensure_ascii=False))
