@@ -66,9 +66,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         labels = self._labels[rows]
         return self._load(rows, self._epoch).astype(np.float32), labels, self._weights[labels]
 
-    def on_epoch_end(self) -> None:
-        """Shuffle anew."""
-        self._epoch += 1
+    def begin(self, epoch: int) -> None:
+        """Shuffle for an epoch. Told from outside, for Keras' own calls to count epochs by differ between backends."""
+        self._epoch = epoch
         self._order = self._shuffled()
 
     def _shuffled(self) -> npt.NDArray[np.int64]:
@@ -91,5 +91,8 @@ def train_streamed(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    reporter = keras.callbacks.LambdaCallback(on_epoch_end=lambda _epoch, logs: on_epoch(float(logs["loss"])))
+    reporter = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, _logs: batches.begin(epoch),
+        on_epoch_end=lambda _epoch, logs: on_epoch(float(logs["loss"])),
+    )
     model.fit(batches, epochs=recipe.epochs, shuffle=False, callbacks=[reporter], verbose=0)
