@@ -64,6 +64,7 @@ def fit(
     """
     if not out.absolute().parent.is_dir():
         raise DataError(f"{out}: its folder does not exist; make it first")
+    recipe = msgspec.structs.replace(recipe, tune={})
     workdir = out.with_name(out.name + ".work")
     rng = np.random.default_rng(recipe.seed)
     data, parts = _look(root, recipe, rng, steps)

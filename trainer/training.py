@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from edge.model_card import InputSpec
+    from trainer.augment import Framing
     from trainer.checkpoint import EpochRecord
     from trainer.data import DataSet
     from trainer.network import Network
@@ -93,7 +94,7 @@ def train(
     if recipe.from_scratch:
         history = _finetune(task, steps, workdir, on_epoch)
         return Trained(network, "scratch", history, score_pictures(task), augment)
-    history, validation = _head(task, steps, workdir, on_epoch)
+    history, validation = train_frozen(task, steps, workdir, on_epoch)
     if recipe.kind == "embed":
         return Trained(network, "none", (), validation, augment)
     if recipe.train.effort == "quick" or recipe.finetune.blocks == 0:
@@ -113,8 +114,7 @@ def train(
 
 
 def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> AugmentRecipe:
-    some = np.random.default_rng((recipe.seed, 3)).permutation(parts.train)[:_FRAMING_PICTURES]
-    framing = measure_framing(read_picture(data.samples[index].path) for index in some)
+    framing = look_at_framing(data, parts, recipe.seed)
     augment = framing.settle(recipe.augment)
     if recipe.augment.framing == "auto":
         found = "of one fixed scene" if framing.is_fixed else "framed freely"
@@ -126,9 +126,20 @@ def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> Augme
     return augment
 
 
-def _head(
+def look_at_framing(data: DataSet, parts: Split, seed: int) -> Framing:
+    """What some of the training pictures have in common; the seed chooses them."""
+    some = np.random.default_rng((seed, 3)).permutation(parts.train)[:_FRAMING_PICTURES]
+    return measure_framing(read_picture(data.samples[index].path) for index in some)
+
+
+def train_frozen(
     task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]
 ) -> tuple[tuple[EpochRecord, ...], Scored]:
+    """Train the head on the features of the frozen backbone, which are cached in ``workdir``.
+
+    Returns:
+        The history, and what the network says of the validation pictures.
+    """
     recipe, parts = task.recipe, task.parts
     views = task.augment.views if recipe.kind != "embed" else 0
     augment = msgspec.structs.replace(task.augment, views=views)

@@ -22,6 +22,7 @@ from edge.model_card import InputSpec, Kind, ModelCard
 from trainer.calibrate import expected_calibration_error, softmax
 from trainer.errors import DataError
 from trainer.findings import Finding
+from trainer.recipe_file import toml_text
 from trainer.report import Answers, Epoch, ReportData, Unknown, render_report, top_answers, write_report
 from trainer.report.deploy import deployment
 from trainer.report.folder import read_labelled
@@ -30,7 +31,7 @@ from trainer.report.measure import said_by
 from trainer.report.svg import nice_ticks
 from trainer.report.thumbnails import data_uri
 from trainer.report.verdict import Verdict, reach_verdict
-from trainer.report.wording import of_100, percent, score, toml_text
+from trainer.report.wording import of_100, percent, score
 
 VOID = {"br", "img", "meta", "link", "input", "hr"}
 HOSTILE = (
