@@ -18,7 +18,7 @@ import msgspec
 
 from edge.errors import ConfigError
 from edge.strict import convert
-from trainer.parameters import value_of, with_values
+from trainer.dotted import value_of, with_values
 
 if TYPE_CHECKING:
     import optuna
@@ -76,17 +76,15 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 DEFAULT_SPACE: dict[str, Any] = {
     "head.dropout": {"low": 0.0, "high": 0.6},
     "head.dropout.rate": {"low": 0.0, "high": 0.6},
-    **{
-        f"{table}.{key}": domain
-        for table in ("head", "train")
-        for key, domain in {
-            "learning_rate": {"low": 3e-4, "high": 2e-2, "log": True},
-            "weight_decay": {"low": 1e-5, "high": 1e-1, "log": True},
-            "epochs": {"low": 20, "high": 100, "step": 10},
-            "batch_size": [32, 64, 128],
-            "label_smoothing": {"low": 0.0, "high": 0.2},
-        }.items()
-    },
+    "head.learning_rate": {"low": 3e-4, "high": 2e-2, "log": True},
+    "head.weight_decay": {"low": 1e-5, "high": 1e-1, "log": True},
+    "head.epochs": {"low": 20, "high": 100, "step": 10},
+    "head.batch_size": [32, 64, 128],
+    "train.learning_rate": {"low": 3e-4, "high": 2e-2, "log": True},
+    "train.weight_decay": {"low": 1e-3, "high": 3.0, "log": True},
+    "train.epochs": {"low": 20, "high": 100, "step": 10},
+    "train.batch_size": [32, 64, 128],
+    "train.label_smoothing": {"low": 0.0, "high": 0.2},
 }
 """What is searched where a recipe has no ``[tune]``: those of these that it has. All of it works on one set of
 features, so that a trial takes seconds."""

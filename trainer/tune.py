@@ -12,7 +12,7 @@ import optuna
 
 from edge.errors import ConfigError, SightpostError
 from trainer.data import list_classes, scan, summary_of_rejected
-from trainer.parameters import value_of, with_values
+from trainer.dotted import value_of, with_values
 from trainer.recipe_file import write_recipe
 from trainer.search_space import search_space
 from trainer.study import Study, TrialRow, open_study

@@ -21,7 +21,7 @@ from edge.errors import ConfigError
 from trainer.cli import main
 from trainer.feature_store import FeatureStore
 from trainer.locks import FileLock, is_held
-from trainer.parameters import value_of, with_values
+from trainer.dotted import value_of, with_values
 from trainer.recipe import Recipe, load_recipe
 from trainer.recipe_file import write_recipe
 from trainer.search_space import DEFAULT_SPACE, search_space
@@ -47,8 +47,10 @@ def test_a_parameter_is_found_and_changed_by_its_dotted_name() -> None:
 
 
 def test_a_block_of_a_list_is_found_by_its_name() -> None:
-    changed = with_values(Blocks(), {"blocks.second.units": 32})
-    assert [block.units for block in changed.blocks] == [8, 32]
+    changed = with_values(Blocks(), {"blocks.second.units": 32, "hidden.units": 4})
+    assert [block.units for block in changed.blocks] == [4, 32]
+    with pytest.raises(ConfigError, match=r"the recipe has no 'hiden'; did you mean 'hidden'"):
+        with_values(Blocks(), {"hiden.units": 32})
     with pytest.raises(ConfigError, match=r"blocks has no 'secnd'; did you mean 'second'"):
         value_of(Blocks(), "blocks.secnd.units")
 

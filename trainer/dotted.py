@@ -1,6 +1,7 @@
 """Any parameter of a recipe by its dotted name, such as ``train.learning_rate`` or ``head.hidden.units``.
 
-Works on any msgspec struct: a name leads through fields, and in a list of tables to the one with that ``name``.
+Works on any msgspec struct: a name leads through fields, and to the tables of a list by their ``name``; the field that
+holds the list may be left out (``head.hidden.units`` for ``head.blocks.hidden.units``).
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ def _replaced(node: Any, parts: list[str], depth: int, value: Any) -> Any:  # no
             node = value
         return node
     part = parts[depth]
+    if isinstance(node, msgspec.Struct) and part not in node.__struct_fields__:
+        _children(node, parts, depth)  # refuses what is in no list either
+        part = next(field for field, items in _lists(node) if part in dict(_named(items)))
+        parts = [*parts[:depth], part, *parts[depth:]]
     child = _replaced(_children(node, parts, depth)[part], parts, depth + 1, value)
     if isinstance(node, msgspec.Struct):
         return msgspec.structs.replace(node, **{part: child})
@@ -59,7 +64,8 @@ def _replaced(node: Any, parts: list[str], depth: int, value: Any) -> Any:  # no
 def _children(node: Any, parts: list[str], depth: int) -> dict[str, Any]:  # noqa: ANN401  as above
     """The nodes below one, by the next part of the name; the part that is asked for is among them."""
     if isinstance(node, msgspec.Struct):
-        found = {field: getattr(node, field) for field in node.__struct_fields__}
+        found = {name: item for _, items in _lists(node) for name, item in _named(items)}
+        found |= {field: getattr(node, field) for field in node.__struct_fields__}
     elif isinstance(node, tuple | list):
         found = dict(_named(node))
     else:
@@ -69,6 +75,11 @@ def _children(node: Any, parts: list[str], depth: int) -> dict[str, Any]:  # noq
     name, above = ".".join(parts), ".".join(parts[:depth]) or "the recipe"
     hint = nearest(parts[depth], found) if found else "it is a single value"
     raise ConfigError(f"{name}: no such parameter; {above} has no {parts[depth]!r}; {hint}")
+
+
+def _lists(node: msgspec.Struct) -> list[tuple[str, Any]]:
+    fields = [(field, getattr(node, field)) for field in node.__struct_fields__]
+    return [(field, value) for field, value in fields if isinstance(value, tuple | list)]
 
 
 def _named(items: tuple[Any, ...] | list[Any]) -> list[tuple[str, Any]]:
