@@ -19,9 +19,9 @@ import pytest
 
 from edge.errors import ConfigError
 from trainer.cli import main
+from trainer.dotted import value_of, with_values
 from trainer.feature_store import FeatureStore
 from trainer.locks import FileLock, is_held
-from trainer.dotted import value_of, with_values
 from trainer.recipe import Recipe, load_recipe
 from trainer.recipe_file import write_recipe
 from trainer.search_space import DEFAULT_SPACE, search_space
