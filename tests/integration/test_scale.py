@@ -23,11 +23,11 @@ from trainer.distributed import Place, parse_place
 from trainer.errors import ClusterError
 from trainer.recipe import AugmentRecipe, BackboneRecipe, HeadRecipe, Recipe
 
-SIDE_PX = 32
+SIDE_PX = 64
 SMALL = Recipe(
     backbone=BackboneRecipe(name="mobilenet", alpha=0.25, size_px=SIDE_PX, weights="none"),
     augment=AugmentRecipe(views=1),
-    head=HeadRecipe(epochs=2, batch_size=8, learning_rate=1e-4),
+    head=HeadRecipe(epochs=3, batch_size=40, learning_rate=1e-5),
 )
 SPEC = InputSpec(height_px=SIDE_PX, width_px=SIDE_PX, color="rgb", resize="stretch", kernel="halving", scaling="raw")
 
@@ -76,7 +76,11 @@ def test_two_processes_train_as_one_and_their_weights_become_a_model(
     alone = run_cluster(pictures, SMALL, 1, free_port(), tmp_path / "alone.weights.h5")
     both = run_cluster(pictures, SMALL, 2, free_port(), tmp_path / "both.weights.h5")
     assert len(alone) == SMALL.head.epochs
-    assert both == pytest.approx(alone, rel=2e-3)
+    # The first step says that both see the same batch, weights, dropout and batch-norm statistics; after it, Adam makes
+    # full steps of gradients that are nothing but rounding, so that two runs drift apart a little.
+    assert both[0] == pytest.approx(alone[0], rel=1e-4)
+    assert both == pytest.approx(alone, rel=5e-3)
+    assert abs(alone[0] - alone[-1]) > 0.05 * alone[0]
 
     assert keras.backend.backend() == "tensorflow"
     network = build_network(SMALL, 2)
