@@ -1,7 +1,7 @@
 """The frozen backbone runs once over each picture and its changed copies; everything after works on what it said.
 
 Features stream into a file in the work directory, so that memory stays bounded, an interrupted run goes on where it
-was, and whoever asks for the same ones again finds them.
+was, and whoever asks for the same ones again finds them. Processes that ask at once wait for the first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from trainer.backbones import resolve_weights
 from trainer.durable import replace_file
+from trainer.locks import FileLock
 from trainer.views import Pictures, batches
 
 if TYPE_CHECKING:
@@ -132,18 +133,19 @@ def stream_to_file(
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished, growing, note = (folder / f"features-{key}.{end}" for end in ("npy", "part", "rows"))
-    if not finished.exists():
-        done = int(note.read_text()) if growing.exists() and note.exists() else 0
-        rows = np.lib.format.open_memmap(growing, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
-        for number, batch in enumerate(run(done)):
-            rows[done : done + len(batch)] = batch
-            done += len(batch)
-            if number % _SAVE_EVERY == 0:
-                rows.flush()
-                replace_file(note, str(done).encode())
-        rows.flush()
-        growing.replace(finished)
-        note.unlink(missing_ok=True)
+    with FileLock(folder / f"features-{key}.lock"):
+        if not finished.exists():
+            done = int(note.read_text()) if growing.exists() and note.exists() else 0
+            rows = np.lib.format.open_memmap(growing, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
+            for number, batch in enumerate(run(done)):
+                rows[done : done + len(batch)] = batch
+                done += len(batch)
+                if number % _SAVE_EVERY == 0:
+                    rows.flush()
+                    replace_file(note, str(done).encode())
+            rows.flush()
+            growing.replace(finished)
+            note.unlink(missing_ok=True)
     return np.asarray(np.lib.format.open_memmap(finished, mode="r"), dtype=np.float32)
 
 

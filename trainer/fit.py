@@ -80,6 +80,7 @@ def fit(
         ModelFileError: the file cannot be written.
     """
     check_out(out)
+    recipe = msgspec.structs.replace(recipe, tune={})  # how it was searched for is no part of how it is made
     workdir = out.with_name(out.name + ".work")
     rng = np.random.default_rng(recipe.seed)
     data, parts, found = _look(root, recipe, rng, steps)

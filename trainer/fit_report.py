@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trainer.recipe_file import toml_text
 from trainer.report import Answers, Epoch, ReportData
 from trainer.report.measure import said_by
-from trainer.report.wording import toml_text
 
 if TYPE_CHECKING:
     from edge.model_card import ModelCard

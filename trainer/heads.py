@@ -32,10 +32,11 @@ def build_head(blocks: tuple[recipe.AnyBlock, ...], *, width: int, outputs: int,
         blocks: all of the head's; the first one, the pooling, belongs to the extractor and is passed over.
         width: length of the vector.
         outputs: values that the answer needs.
-        seed: of the dropouts.
+        seed: of the first weights and the dropouts; it does not matter what was built before.
     """
     import keras
 
+    keras.utils.set_random_seed(seed)
     vector = keras.Input((width,), dtype="float32", name="features")
     tensor = vector
     for position, block in enumerate(blocks[1:]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,11 +66,18 @@ def build_network(recipe: Recipe, classes: int) -> Network:
     pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
     features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode), training=None)
     pooled = pool(recipe.pooling, features)
-    head = None
-    if recipe.kind != "embed":
-        outputs = outputs_of(recipe.kind, classes)
-        head = build_head(recipe.head.blocks, width=pooled.shape[-1], outputs=outputs, seed=recipe.seed)
-    return Network(recipe.kind, backbone, keras.Model(pixels, pooled, name="extractor"), head)
+    return with_new_head(
+        Network(recipe.kind, backbone, keras.Model(pixels, pooled, name="extractor"), None), recipe, classes
+    )
+
+
+def with_new_head(network: Network, recipe: Recipe, classes: int) -> Network:
+    """The same extractor with an untrained head of the recipe's blocks."""
+    if network.kind == "embed":
+        return network
+    width, outputs = network.extractor.output.shape[-1], outputs_of(network.kind, classes)
+    head = build_head(recipe.head.blocks, width=width, outputs=outputs, seed=recipe.seed)
+    return replace(network, head=head)
 
 
 def joined(

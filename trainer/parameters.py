@@ -18,6 +18,8 @@ def parameters(recipe: Recipe) -> dict[str, Any]:
     """All parameters and their values, by dotted name; those of the head by the names of its blocks."""
     found: dict[str, Any] = {}
     for key, value in _tree(recipe).items():
+        if key == "tune":
+            continue
         tables = value.items() if isinstance(value, dict) else [("", value)]
         for inner, leaf in tables:
             if key == "head":
@@ -30,12 +32,14 @@ def parameters(recipe: Recipe) -> dict[str, Any]:
 def with_parameters(recipe: Recipe, values: Mapping[str, Any], *, where: str = "the flags") -> Recipe:
     """A recipe with some parameters set, checked like a recipe file.
 
+    A value may be a table, such as ``{"name": "resnet50"}`` for ``backbone``: its keys change, the others stay.
+
     Raises:
         ConfigError: there is no such parameter, or the value is not one for it.
     """
     known = parameters(recipe)
     tree = _tree(recipe)
-    for name, value in values.items():
+    for name, value in _flat(values).items():
         if name not in known:
             raise ConfigError(f"{where}: no parameter {name!r}; {nearest(name, known)}")
         *path, last = name.split(".")
@@ -45,6 +49,14 @@ def with_parameters(recipe: Recipe, values: Mapping[str, Any], *, where: str = "
         table[last] = value
     blocks = [{"name": name, **block} for name, block in tree["head"].items()]
     return convert({**tree, "head": {"blocks": blocks}}, Recipe, path="", where=where)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Tables among the values as dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
 
 
 def _tree(recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -144,7 +144,8 @@ class Recipe(Table, frozen=True, kw_only=True):
     """The whole recipe; every key has a default that suits most folders of pictures.
 
     ``kind`` is the question: ``classify`` (one of several), ``binary`` (yes or no), ``multilabel`` (any number of
-    several) or ``embed`` (no answer but the features).
+    several) or ``embed`` (no answer but the features). ``tune`` says what ``sightpost-train tune`` may vary (see
+    ``trainer.search_space``); ``fit`` does not look at it.
     """
 
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
@@ -158,6 +159,7 @@ class Recipe(Table, frozen=True, kw_only=True):
     finetune: FinetuneRecipe = FinetuneRecipe()
     quantize: QuantizeRecipe = QuantizeRecipe()
     unknown: UnknownRecipe = UnknownRecipe()
+    tune: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The blocks of the head must fit the kind."""

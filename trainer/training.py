@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import keras
 
     from edge.model_card import InputSpec
+    from trainer.augment import Framing
     from trainer.checkpoint import EpochRecord
     from trainer.data import DataSet
     from trainer.network import Network
@@ -126,8 +127,7 @@ def train(
 
 
 def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> AugmentRecipe:
-    some = np.random.default_rng((recipe.seed, 3)).permutation(parts.train)[:_FRAMING_PICTURES]
-    framing = measure_framing(read_picture(data.samples[index].path) for index in some)
+    framing = look_at_framing(data, parts, recipe.seed)
     augment = framing.settle(recipe.augment)
     if recipe.augment.framing == "auto":
         found = "of one fixed scene" if framing.is_fixed else "framed freely"
@@ -137,6 +137,27 @@ def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> Augme
             f"{f'cropped down to {augment.crop:.0%}' if augment.crop != 1 else 'nudged only'}; see augment.framing"
         )
     return augment
+
+
+def look_at_framing(data: DataSet, parts: Split, seed: int) -> Framing:
+    """What some of the training pictures have in common; the seed chooses them."""
+    some = np.random.default_rng((seed, 3)).permutation(parts.train)[:_FRAMING_PICTURES]
+    return measure_framing(read_picture(data.samples[index].path) for index in some)
+
+
+def train_frozen(
+    task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]
+) -> tuple[list[EpochRecord], Scored]:
+    """Train the head alone, on the features of the frozen backbone, which are cached in ``workdir``.
+
+    Returns:
+        The history, and what the network says of the validation pictures.
+    """
+    features = _features(task, steps, workdir)
+    with steps.step("train the head") as step:
+        settings, seed = task.recipe.train, task.recipe.seed
+        history = train_head(task.network, features, settings, seed=seed, on_epoch=_shown(step, on_epoch))
+    return history, score(task.network, features.validation)
 
 
 def _features(task: Task, steps: Steps, workdir: Path) -> Features:

@@ -16,13 +16,14 @@ from reports import Page, card, random_report, report
 
 from trainer.errors import DataError
 from trainer.findings import Finding
+from trainer.recipe_file import toml_text
 from trainer.report import Answers, ReportData, render_report, top_answers, write_report
 from trainer.report.deploy import deployment
 from trainer.report.folder import read_labelled
 from trainer.report.judgement import judge
 from trainer.report.thumbnails import data_uri
 from trainer.report.verdict import Verdict, reach_verdict
-from trainer.report.wording import of_100, percent, score, toml_text
+from trainer.report.wording import of_100, percent, score
 
 # -- words
 

@@ -12,7 +12,7 @@ from edge.cli.frame import run_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("fit", "audit", "evaluate", "convert", "export-features")
+COMMANDS = ("fit", "audit", "tune", "evaluate", "convert", "export-features")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

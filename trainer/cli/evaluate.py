@@ -69,10 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.cli.options import parse_input
     from edge.model import Model
     from trainer.progress import Steps
+    from trainer.recipe_file import toml_text
     from trainer.report.folder import read_labelled
     from trainer.report.judgement import judge
     from trainer.report.measure import card_of, measure
-    from trainer.report.wording import toml_text
 
     page = _page(arguments)
     spec = parse_input(arguments.input) if arguments.input else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
 
+from trainer.durable import replace_file
 from trainer.errors import DataError
 from trainer.report import charts, wording
 from trainer.report.deploy import deployment
@@ -57,23 +56,8 @@ def write_report(path: Path, data: ReportData) -> None:
     Raises:
         DataError: the folder is missing or cannot be written.
     """
-    content = render_report(data).encode("utf-8")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:40]}-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o644)
-                os.replace(file.name, path)  # noqa: PTH105  both names are at hand as they are
-            except BaseException:
-                os.unlink(file.name)  # noqa: PTH108  likewise
-                raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, render_report(data).encode())
     except OSError as error:
         raise DataError(f"{path}: cannot write the report: {error.strerror or error}") from error
 

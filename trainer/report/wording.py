@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from trainer.report.judgement import Share
 
@@ -56,18 +56,6 @@ def interval(share: Share) -> str:
 def pictures(count: int) -> str:
     """``1 picture``, ``12,345 pictures``."""
     return f"{count:,} picture{'' if count == 1 else 's'}"
-
-
-def toml_text(table: Mapping[str, Any]) -> str:
-    """A table as TOML, which has no null: such keys are left out."""
-    import tomli_w
-
-    def without_null(node: Any) -> Any:  # noqa: ANN401  any node of the tree
-        if isinstance(node, dict):
-            return {key: without_null(value) for key, value in node.items() if value is not None}
-        return [without_null(each) for each in node] if isinstance(node, list | tuple) else node
-
-    return tomli_w.dumps(without_null(dict(table)))
 
 
 def size(size_bytes: int) -> str:
