@@ -98,7 +98,7 @@ def test_frames_of_a_camera_are_held_out_by_blocks_of_time(tmp_path: Path) -> No
         recording(tmp_path / "open", range(start, start + 50))
         recording(tmp_path / "shut", range(start + 100, start + 150))
     data = scan(tmp_path)
-    parts = split(data, SplitRecipe(), np.random.default_rng(1))
+    parts = split(data, SplitRecipe(validation=0.15, test=0.15), np.random.default_rng(1))
     part_of = {index: name for name in PARTS for index in getattr(parts, name)}
     neighbours = [
         part_of[index] == part_of[index + 1]
