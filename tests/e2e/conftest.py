@@ -29,7 +29,7 @@ def shelf_model(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         if not path.exists():
             done = command(
                 "sightpost-train", "fit", data_dir / "datasets" / "shelf_bottles",
-                "--weights", data_dir / "weights", "--out", path,
+                "--weights", data_dir / "weights", "--out", path, timeout_s=1500,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
     return path

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.timeout(1800)  # the first one may have to train
+
 
 def write_pictures(root: Path, folder: str, *colors: str) -> Path:
     """One picture per colour in a class folder."""

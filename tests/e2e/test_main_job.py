@@ -21,7 +21,8 @@ CLIP = "clips/bottle-detection_first810.mp4"
 # As anyone sees who looks at the clip.
 TRUTH = ["full", "hand", "missing", "hand", "full", "hand", "missing", "hand", "missing"]
 
-pytestmark = pytest.mark.real_data
+# The first of them trains: a minute on a desktop, several on a busy machine.
+pytestmark = [pytest.mark.real_data, pytest.mark.timeout(1800)]
 
 
 def test_the_trained_file_is_right_and_says_so(run: Run, shelf_model: Path, data_dir: Path) -> None:
