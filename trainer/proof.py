@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from trainer.ladder import Candidate
     from trainer.progress import Steps
     from trainer.recipe import QuantizeRecipe
+
+EXPLAINED_BY_CHANCE = 0.1
+"""A fall that chance brings about more often than this is no evidence against a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +172,16 @@ def _model(content: bytes, card: ModelCard, out: Path) -> Model:
 
 
 def _drifts(floats: Evaluation, found: Evaluation, recipe: QuantizeRecipe) -> bool:
-    lost = int(floats.right.sum()) - int(found.right.sum())
-    return floats.accuracy - found.accuracy > recipe.tolerance and lost > 1  # one picture is no evidence
+    """Whether it falls further than allowed, and chance does not explain it: a few pictures of a small set do not tell.
+
+    The chance is that of a one-sided sign test on the pictures that only one of the two answers right (McNemar 1947).
+    """
+    if floats.accuracy - found.accuracy <= recipe.tolerance:
+        return False
+    lost, won = int((floats.right & ~found.right).sum()), int((found.right & ~floats.right).sum())
+    differing = lost + won
+    chance = sum(math.comb(differing, count) for count in range(lost, differing + 1)) / float(2**differing)
+    return chance <= EXPLAINED_BY_CHANCE
 
 
 def _fall(floats: Evaluation, found: Evaluation) -> str:

@@ -19,7 +19,7 @@ from trainer.errors import ProofError
 from trainer.evaluate import Evaluation
 from trainer.ladder import Candidate
 from trainer.progress import Steps
-from trainer.proof import FitResult, HeldOut, prove_and_write
+from trainer.proof import FitResult, HeldOut, _drifts, prove_and_write
 from trainer.recipe import QuantizeRecipe
 
 FLOAT = tiny_flatbuffer(input_type="float32", classes=3)
@@ -94,3 +94,23 @@ def test_kinds_are_judged_by_their_thresholds() -> None:
     rows = several.summary()["per_class"]
     assert (rows["a"]["recall"], rows["b"]["precision"]) == (1.0, 0.5)
     assert several.agreement(several) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "pictures", "drifts"),
+    [
+        (2, 0, 30, False),  # one time in four by chance
+        (4, 0, 30, True),
+        (12, 10, 100, False),
+        (30, 10, 1000, True),
+        (9, 0, 1000, False),  # within the tolerance of a hundredth
+    ],
+)
+def test_a_fall_that_chance_explains_is_no_drift(lost: int, won: int, pictures: int, drifts: bool) -> None:
+    def judged(wrong: range) -> Evaluation:
+        answers = np.array([number in wrong for number in range(pictures)])
+        scores = np.stack([~answers, answers], axis=1).astype(np.float64)
+        return Evaluation(("a", "b"), scores, np.zeros(pictures, np.int64), 1.0)
+
+    floats, found = judged(range(won)), judged(range(won, won + lost))
+    assert _drifts(floats, found, QuantizeRecipe(tolerance=0.01)) is drifts
