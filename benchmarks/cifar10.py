@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from edge.model_card import InputSpec
 from edge.preprocess import prepare, read_picture
 from trainer.data import DataSet, scan
 from trainer.parameters import with_parameters
@@ -40,7 +39,7 @@ def mechanics(folder: Path, say: Callable[[str], None]) -> None:
     recipe = with_parameters(load_recipe(RECIPES / "resnet50-cifar10.toml"), {"backbone.weights": "none"})
     data = scan(folder / "datasets" / "cifar10_500" / "train")
     parts = split(data, recipe.split, np.random.default_rng(1))
-    spec = _spec(recipe)
+    spec = recipe.input_spec
     started = time.perf_counter()
     trained = _trained(data, recipe)
     ours_s = time.perf_counter() - started
@@ -80,7 +79,7 @@ def best(folder: Path, say: Callable[[str], None]) -> None:
             BEST | {"backbone.weights": str(folder / "weights"), "backbone.size_px": size_px, "train.effort": "quick"},
         )
         trained = _trained(scan(root / "train"), recipe)
-        spec = _spec(recipe)
+        spec = recipe.input_spec
         inputs = np.stack([prepare(read_picture(sample.path), spec) for sample in test.samples])
         logits = trained.network.logits(trained.network.embed(inputs))
         right = logits.argmax(axis=1) == _truth(test)
@@ -90,12 +89,7 @@ def best(folder: Path, say: Callable[[str], None]) -> None:
 def _trained(data: DataSet, recipe: Recipe) -> Trained:
     parts = split(data, SplitRecipe(validation=recipe.split.validation, test=0.01), np.random.default_rng(1))
     with tempfile.TemporaryDirectory() as workdir:
-        return train(data, parts, _spec(recipe), recipe, steps=Steps(Console(quiet=True)), workdir=Path(workdir))
-
-
-def _spec(recipe: Recipe) -> InputSpec:
-    side = recipe.backbone.size_px
-    return InputSpec(height_px=side, width_px=side, color="rgb", scaling="raw")
+        return train(data, parts, recipe.input_spec, recipe, steps=Steps(Console(quiet=True)), workdir=Path(workdir))
 
 
 def _truth(data: DataSet) -> npt.NDArray[np.int64]:

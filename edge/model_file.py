@@ -13,9 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
-import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from edge.durable import replace_file
 from edge.errors import ModelFileError
 from edge.model_card import CARD_FORMAT, ModelCard
 from edge.tflite_metadata import LABELS_FILE
@@ -137,21 +136,7 @@ def write_sealed(path: Path, content: bytes) -> None:
         ModelFileError: as ``write_model_file``.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:40]}-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o644)
-                os.replace(file.name, path)  # noqa: PTH105  both names are at hand as they are
-            except BaseException:
-                os.unlink(file.name)  # noqa: PTH108  likewise
-                raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, content)
     except OSError as error:
         raise ModelFileError(f"{path}: cannot write the model file: {error.strerror or error}") from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from trainer.durable import replace_file
+from edge.durable import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,31 +1,14 @@
-"""Files that are there as a whole or not at all, whenever the power goes."""
+"""Files for people, there as a whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge.durable import replace_file
 from edge.errors import ConfigError
 
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write beside it, flush to the disk, and rename over it; several processes may do so at once."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem[:40]}-", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:

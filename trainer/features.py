@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from edge.durable import replace_file
 from trainer.backbones import resolve_weights
-from trainer.durable import replace_file
 from trainer.locks import FileLock
 from trainer.views import Pictures, batches
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from edge.model_card import InputSpec, ModelCard
+from edge.model_card import ModelCard
 from edge.preprocess import prepare
 from trainer.audit import Audit, audit
 from trainer.data import DataSet, balanced, pictures, scan
@@ -84,9 +84,7 @@ def fit(
     workdir = out.with_name(out.name + ".work")
     rng = np.random.default_rng(recipe.seed)
     data, parts, found = _look(root, recipe, rng, steps)
-    side = recipe.backbone.size_px
-    resize, kernel = recipe.input.resize, recipe.input.kernel
-    spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
+    spec = recipe.input_spec
     trained = train(data, parts, spec, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
     card = ModelCard(
         name=name,

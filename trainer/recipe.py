@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from edge.model_card import Kind
+from edge.model_card import InputSpec, Kind
 from edge.strict import convert, read_toml
 from trainer.head_recipe import FirstBlock, HeadRecipe, Table, default_blocks
 
@@ -173,6 +173,12 @@ class Recipe(Table, frozen=True, kw_only=True):
         first = self.head.blocks[0]
         assert isinstance(first, FirstBlock)  # noqa: S101  check() has seen to it; this tells the type checker
         return first
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """How a picture becomes the input of the model that this recipe makes."""
+        side, resize, kernel = self.backbone.size_px, self.input.resize, self.input.kernel
+        return InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
 
     @property
     def from_scratch(self) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import keras
 import msgspec
 
-from edge.model_card import InputSpec
 from trainer.finetune import Task
 from trainer.network import build_network, with_new_head
 from trainer.training import look_at_framing, train, train_frozen
@@ -24,6 +23,7 @@ from trainer.views import Pictures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edge.model_card import InputSpec
     from trainer.augment import Framing
     from trainer.checkpoint import EpochRecord
     from trainer.data import DataSet
@@ -76,8 +76,7 @@ class Bench:
             ConfigError: the recipe names an unknown backbone, or more blocks of it than there are.
             WeightsError: its weights are missing or do not fit.
         """
-        side, resize, kernel = recipe.backbone.size_px, recipe.input.resize, recipe.input.kernel
-        spec = InputSpec(height_px=side, width_px=side, color="rgb", resize=resize, kernel=kernel, scaling="raw")
+        spec = recipe.input_spec
         if recipe.from_scratch or (self.whole and recipe.train.effort == "full"):
             return self._whole(recipe, spec, on_look)
         augment = self._framing(recipe.seed).settle(recipe.augment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from trainer.durable import replace_file
+from edge.durable import replace_file
 from trainer.errors import DataError
 from trainer.report import charts, wording
 from trainer.report.deploy import deployment
