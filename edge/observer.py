@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from edge.calls import Calls
 from edge.errors import CameraError
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
     from edge.camera import Camera, CameraStatus
     from edge.watch import Answer, Embedded, Watch
+
+_T = TypeVar("_T")
 
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
@@ -38,7 +42,8 @@ class Lookout:
 
     def due_s(self) -> float:
         """When the first of its watches wants a frame; a recording delivers them all and each watch takes its pick."""
-        return -math.inf if self.recorded else min(watch.due_s for watch in self.watches)
+        due_s = min(watch.due_s for watch in self.watches)
+        return -math.inf if self.recorded and due_s < math.inf else due_s
 
 
 class Observer:
@@ -59,13 +64,14 @@ class Observer:
         on_answer: Callable[[Answer | Embedded], None],
         on_status: Callable[[str, CameraStatus], None],
         clock: Callable[[], float],
-        wait: Callable[[list[socket.socket], float], Sequence[object]] = wait,
+        wait: Callable[[list[socket.socket | int], float], Sequence[object]] = wait,
     ) -> None:
         self._lookouts = lookouts
         self._on_answer = on_answer
         self._on_status = on_status
         self._clock = clock
         self._wait = wait
+        self._calls = Calls()
         self._stopping = False
         self._tick_at_s = -math.inf
         self.last_turn_s = clock()
@@ -74,13 +80,53 @@ class Observer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the cameras."""
+        """End the cameras, and leave nobody waiting for an answer."""
+        self._calls.close()
         for lookout in self._lookouts:
             lookout.camera.close()
+            for watch in lookout.watches:
+                watch.forget_asks()
 
     def stop(self) -> None:
         """Ask ``run`` to return soon; from any thread."""
         self._stopping = True
+        self.call(lambda: None)  # wakes it
+
+    def call(self, action: Callable[[], _T]) -> Future[_T]:
+        """Have something done on the observer's thread, soon and between two looks; from any thread.
+
+        Cameras and watches belong to that thread: ``observer.call(observer.watch("gate").pause)`` pauses one. The
+        future is cancelled when the observer ends before.
+        """
+        return self._calls.add(action)
+
+    def watch(self, name: str) -> Watch:
+        """The watch of that name; from any thread.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for lookout in self._lookouts:
+            for watch in lookout.watches:
+                if watch.name == name:
+                    return watch
+        raise KeyError(name)
+
+    def look_now(self, name: str) -> Future[Answer | Embedded]:
+        """Have a watch give one answer out of turn, of the next frame; from any thread.
+
+        The answer is decided upon and reported like any other. The future's callbacks run on the observer's thread
+        while the answer's frame can still be seen; whoever waits on another thread must not touch the frame's image.
+        It stays open while the camera delivers nothing, and is cancelled when the observer ends.
+
+        Raises:
+            KeyError: there is no such watch.
+        """
+        watch = self.watch(name)
+        answer: Future[Answer | Embedded] = Future()
+        asked = self.call(lambda: watch.ask(answer))
+        asked.add_done_callback(lambda asked: answer.cancel() if asked.cancelled() else None)
+        return answer
 
     def run(self) -> None:
         """Look until stopped, or until only ended recordings are left.
@@ -105,7 +151,7 @@ class Observer:
         if now_s >= self._tick_at_s:
             self._tick(now_s)
         timeout_s = self._tick_at_s - now_s
-        connections: list[socket.socket] = []
+        connections: list[socket.socket | int] = [self._calls.fileno()]
         for lookout in self._lookouts:
             due_s = lookout.due_s()
             if due_s <= now_s:
@@ -115,6 +161,8 @@ class Observer:
             if lookout.camera.connection is not None:
                 connections.append(lookout.camera.connection)
         ready = self._wait(connections, max(0.0, timeout_s))
+        if self._calls.fileno() in ready:
+            self._calls.run()
         for lookout in self._lookouts:
             if lookout.camera.connection in ready:
                 self._look(lookout)

@@ -13,6 +13,8 @@ from edge.runtime import EMBEDDING
 from edge.vectors import unit
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import numpy as np
     import numpy.typing as npt
 
@@ -80,17 +82,61 @@ class Watch:
         self.model = model
         self._rules = Rules(hold_s=config.hold_s, hold_frames=config.hold_frames, min_score=config.min_score)
         self._decision = Decision()
-        # Frames' clocks begin at 0 at the earliest, so the first frame is always looked at.
-        self._due_s = 0.0 if config.interval_s else -math.inf
+        self._interval_s = config.interval_s
+        self._next_s = 0.0  # frames' clocks begin at 0 at the earliest, so the first frame is always looked at
+        self._looked_s: float | None = None
+        self._asked: list[Future[Answer | Embedded]] = []
+        self.paused = False
 
     @property
     def due_s(self) -> float:
         """When it wants to look again, on the frames' clock; minus infinity where it looks at every frame."""
-        return self._due_s
+        if self._asked:
+            return 0.0
+        if self.paused:
+            return math.inf
+        return self._next_s if self._interval_s else -math.inf
+
+    @property
+    def interval_s(self) -> float:
+        """How often it looks; 0 is at every frame."""
+        return self._interval_s
+
+    def set_interval(self, interval_s: float) -> None:
+        """Look in another interval until the next start; the configuration stays as it is."""
+        self._interval_s = interval_s
+        if self._looked_s is not None:
+            self._next_s = self._looked_s + interval_s
+
+    def pause(self) -> None:
+        """Look no more, unless asked; what is decided stays."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Look again as before."""
+        self.paused = False
+
+    def ask(self, answer: Future[Answer | Embedded]) -> None:
+        """Give one answer out of turn, paused or not: of the next frame."""
+        self._asked.append(answer)
+
+    def forget_asks(self) -> None:
+        """Cancel what was asked for and not answered."""
+        for answer in self._asked:
+            answer.cancel()
+        self._asked.clear()
 
     def look(self, frame: Frame) -> Answer | Embedded:
-        """Answer for a frame, and decide; or give its feature vector."""
+        """Answer for a frame, and decide; or give its feature vector. Who has asked for an answer gets it."""
         self._plan_next(frame.clock_s)
+        answer = self._answer(frame)
+        asked, self._asked = self._asked, []
+        for future in asked:
+            if future.set_running_or_notify_cancel():
+                future.set_result(answer)
+        return answer
+
+    def _answer(self, frame: Frame) -> Answer | Embedded:
         prediction = self.model.predict(frame.image, roi=self.config.roi)
         if self.embeds and prediction.embedding is not None:
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
@@ -102,8 +148,8 @@ class Watch:
 
     def _plan_next(self, clock_s: float) -> None:
         """Keep the beat: the next look is one interval after this one was due, unless that has passed as well."""
-        interval_s = self.config.interval_s
-        if interval_s == 0:
-            return
-        on_beat_s = self._due_s + interval_s
-        self._due_s = on_beat_s if on_beat_s > clock_s else clock_s + interval_s
+        self._looked_s = clock_s
+        if clock_s < self._next_s:
+            return  # a look out of turn leaves the beat as it is
+        on_beat_s = self._next_s + self._interval_s
+        self._next_s = on_beat_s if on_beat_s > clock_s else clock_s + self._interval_s

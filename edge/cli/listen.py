@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
     from edge.publisher.connector import Connector
-    from edge.publisher.waker import Waker
+    from edge.waker import Waker
 
     waker = Waker()
     connector = Connector(config.mqtt, f"sightpost-listen-{random.randrange(16**8):08x}", waker)  # noqa: S311  no secret

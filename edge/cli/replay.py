@@ -66,12 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     with cameras.Camera("replay", camera_config) as camera:
         camera.start()
         lookout = Lookout(camera, [watch], recorded=True)
-        Observer(
+        with Observer(
             [lookout],
             on_answer=lambda answer: report.add(cast("Answer", answer)),
             on_status=lambda *_: None,
             clock=time.monotonic,
-        ).run()
+        ) as observer:
+            observer.run()
         report.finish(skipped=camera.status.damaged)
     return 0
 

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from edge.publisher.session import Session, Version, Will, WrongVersionError
-from edge.publisher.waker import Waker
+from edge.waker import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

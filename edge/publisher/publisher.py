@@ -20,9 +20,9 @@ from edge.publisher.misfits import Misfits
 from edge.publisher.pace import Pace
 from edge.publisher.session import Session, Will
 from edge.publisher.timekeeper import Timekeeper
-from edge.publisher.waker import Waker
 from edge.record import boot_id, clock_quality
 from edge.throttle import Throttle
+from edge.waker import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

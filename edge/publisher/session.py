@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge.config import MqttConfig
-    from edge.publisher.waker import Waker
+    from edge.waker import Waker
 
 Version = Literal["5", "3.1.1"]
 

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing.connection
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fakes import FakeCamera
 from models import plain, tiny_model
+from observing import Scene, watch
 
-from edge.camera import CameraStatus
 from edge.config import WatchConfig
 from edge.errors import CameraError, ConfigError
 from edge.model import Model
-from edge.observer import Lookout, Observer
-from edge.watch import Answer, Watch
+from edge.observer import Lookout
+from edge.watch import Watch
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model.load(tiny_model().write(tmp_path_factory.mktemp("model") / "colors.tflite"))
-
-
-class Scene:
-    """An observer on a fake camera, with a clock of its own, turned by hand."""
-
-    def __init__(self, model: Model, *, recorded: bool = False, **watches: WatchConfig) -> None:
-        self.camera = FakeCamera()
-        self.now_s = 100.0
-        self.answers: list[Answer] = []
-        self.statuses: list[tuple[str, CameraStatus]] = []
-        looking = [Watch(name, config, model) for name, config in watches.items()]
-        self.observer = Observer(
-            [Lookout(self.camera, looking, recorded=recorded)],  # type: ignore[arg-type]
-            on_answer=self.answers.append,
-            on_status=lambda name, status: self.statuses.append((name, status)),
-            clock=lambda: self.now_s,
-            wait=lambda connections, _: multiprocessing.connection.wait(connections, 0),
-        )
-
-    def turn(self) -> None:
-        self.observer._turn()
-
-    def see(self, color: str) -> bool:
-        """Turn so that frames are ordered, let one come, and turn again so that it is looked at."""
-        self.turn()
-        came = self.camera.take_picture(self.now_s, plain(color))
-        self.turn()
-        return came
 
 
 @pytest.fixture
@@ -59,14 +30,10 @@ def look(model: Model) -> Iterator[Callable[..., Scene]]:
 
         def make(**options: Any) -> Scene:
             scene = Scene(model, **options)
-            scenes.callback(scene.camera.close)
+            scenes.callback(scene.close)
             return scene
 
         yield make
-
-
-def watch(interval_s: float = 0.0, **rules: float) -> WatchConfig:
-    return WatchConfig(camera="yard", model="colors", interval_s=interval_s, **rules)  # type: ignore[arg-type]
 
 
 def test_an_answer_is_given_for_each_frame_asked_for(look: Callable[..., Scene]) -> None:

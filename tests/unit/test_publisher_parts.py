@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 
 from edge.publisher.connector import Backoff
-from edge.publisher.waker import Waker
 from edge.throttle import Throttle
+from edge.waker import Waker
 
 
 def test_pauses_grow_to_the_longest_and_start_short_again() -> None:

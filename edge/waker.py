@@ -1,4 +1,4 @@
-"""Waking a thread that waits for the network."""
+"""Waking a thread that waits for sockets."""
 
 from __future__ import annotations
 
