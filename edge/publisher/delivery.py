@@ -7,16 +7,17 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.messages import as_replayed
+from edge.publisher.dialect import Standing
 from edge.publisher.misfits import HANG_UPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from edge.outbox import Outbox
+    from edge.publisher.dialect import Dialect
     from edge.publisher.misfits import Misfits
     from edge.publisher.pace import Pace
-    from edge.publisher.session import Ack, Session
+    from edge.publisher.session import Ack, Notice, Session
     from edge.publisher.timekeeper import Timekeeper
     from edge.record import Record
     from edge.throttle import Throttle
@@ -47,6 +48,7 @@ class Delivery:
         outbox: Outbox,
         session: Session,
         *,
+        dialect: Dialect,
         misfits: Misfits,
         pace: Pace,
         timekeeper: Timekeeper,
@@ -55,6 +57,7 @@ class Delivery:
     ) -> None:
         self._outbox = outbox
         self._session = session
+        self._dialect = dialect
         self._misfits = misfits
         self._pace = pace
         self._timekeeper = timekeeper
@@ -96,9 +99,9 @@ class Delivery:
             if self._said.get(record.topic) != record.id:
                 self._states[record.topic] = record
 
-    def say(self, topic: str, payload: bytes) -> None:
-        """Send something retained that is not from the outbox, ahead of everything that is."""
-        self._note(self._session.publish(topic, payload, retain=True), None)
+    def say(self, notice: Notice) -> None:
+        """Send something that is not from the outbox, ahead of everything that is."""
+        self._note(self._session.publish(notice), None)
 
     def fill(self) -> float:
         """Send as much as window and pace allow; returns for how many seconds there is nothing to do but to listen."""
@@ -176,11 +179,14 @@ class Delivery:
         if len(record.payload) + len(record.topic) + _HEADER_BYTES > limit_bytes:
             self._refuse(record, f"larger than the {limit_bytes} bytes that the broker takes")
             return
-        payload = self._timekeeper.put_right(record)
-        if not self._is_live(record):
-            payload = as_replayed(payload)
+        behind = bool(self._events) and not self._is_live(self._events[0])
+        standing = Standing(live=self._is_live(record), behind=behind)
         try:
-            mid = self._session.publish(record.topic, payload, retain=record.retain)
+            notice = self._dialect.record(record, self._timekeeper.put_right(record), standing)
+            if notice is None:  # it is told with another one
+                self._outbox.delivered(record)
+                return
+            mid = self._session.publish(notice)
         except ValueError as error:
             self._refuse(record, f"not possible in MQTT: {error}")
             return

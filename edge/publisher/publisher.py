@@ -8,28 +8,30 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 import edge
 from edge.errors import BrokerError
 from edge.messages import Clock, DeviceStatusMessage, utc
 from edge.publisher import advice
 from edge.publisher.connector import Backoff, Connector
+from edge.publisher.conversation import Conversation
 from edge.publisher.delivery import Delivery
+from edge.publisher.dialect import Plain
 from edge.publisher.misfits import Misfits
 from edge.publisher.pace import Pace
-from edge.publisher.session import Session, Will
 from edge.publisher.timekeeper import Timekeeper
 from edge.record import boot_id, clock_quality
 from edge.throttle import Throttle
 from edge.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge.config import MqttConfig
     from edge.messages import Topics
     from edge.outbox import Outbox
+    from edge.publisher.conversation import Listener
+    from edge.publisher.dialect import Dialect
+    from edge.publisher.session import Notice, Session
     from edge.record import ClockQuality
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ class Publisher:
         config: MqttConfig,
         topics: Topics,
         *,
+        dialect: Dialect | None = None,
+        listeners: Sequence[Listener] = (),
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         quality: Callable[[], ClockQuality] = clock_quality,
@@ -64,6 +68,7 @@ class Publisher:
         self._outbox = outbox
         self._config = config
         self._topics = topics
+        self._dialect = dialect or Plain(topics)
         self._clock = clock
         self._monotonic = monotonic
         self._quality = quality
@@ -72,6 +77,7 @@ class Publisher:
         self._connector = Connector(config, config.client_id or f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
+        self._conversation = Conversation(config, self._dialect, listeners, self._throttle)
         self._misfits = Misfits(config.max_inflight)
         self._pace = Pace(config.replay_rate_hz, monotonic())
         self._timekeeper = Timekeeper(clock, monotonic, quality, self._boot_id)
@@ -115,6 +121,11 @@ class Publisher:
         else:
             self._waker.close()
 
+    def say(self, notice: Notice) -> None:
+        """Say something soon that is not worth storing, such as an answer to a command; from any thread."""
+        self._conversation.add(notice)
+        self._waker.wake()
+
     def _on_commit(self) -> None:
         self._news = True
         self._waker.wake()
@@ -138,7 +149,7 @@ class Publisher:
 
     def _connect_and_serve(self) -> None:
         """Deliver over one connection until it is lost or it is time to stop."""
-        will = Will(self._topics.status, self._status("offline", reason="connection lost"))
+        will = self._dialect.will(self._status("offline", reason="connection lost"))
         session = self._connector.connect(will, cancelled=self._cancelled)
         opened_s = self._monotonic()
         try:
@@ -163,6 +174,7 @@ class Publisher:
         delivery = Delivery(
             self._outbox,
             session,
+            dialect=self._dialect,
             misfits=self._misfits,
             pace=self._pace,
             timekeeper=self._timekeeper,
@@ -179,10 +191,14 @@ class Publisher:
 
     def _deliver(self, delivery: Delivery, session: Session) -> None:
         status_due_s = 0.0
+        self._conversation.begin(session)
         while not (self._stop_by_s is not None and (self._all_sent(delivery) or self._monotonic() > self._stop_by_s)):
             now_s = self._last_progress_s = self._monotonic()
+            if not self._conversation.turn(session, delivery, now_s):
+                delivery.settle(session.step(_TICK_S))
+                continue
             if now_s >= status_due_s:
-                delivery.say(self._topics.status, self._status("online"))
+                delivery.say(self._dialect.status(self._status("online")))
                 status_due_s = now_s + STATUS_INTERVAL_S
             if self._news:
                 self._news = False
@@ -194,7 +210,7 @@ class Publisher:
             delivery.settle(session.step(min(rest_s, _TICK_S)))
             if delivery.quiet_s > 2 * self._config.keepalive_s:
                 raise BrokerError(advice.deaf(self._config, delivery.quiet_s))
-        delivery.say(self._topics.status, self._status("offline", reason="stopped"))
+        delivery.say(self._dialect.status(self._status("offline", reason="stopped")))
         goodbye_by_s = self._monotonic() + _GOODBYE_S
         while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:
             delivery.settle(session.step(remaining_s))
@@ -226,17 +242,14 @@ class Publisher:
             poll.poll(min(remaining_s, _TICK_S) * 1000)
             self._waker.clear()
 
-    def _status(self, status: Literal["online", "offline"], reason: str | None = None) -> bytes:
-        clock = Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6))
-        return msgspec.json.encode(
-            DeviceStatusMessage(
-                device=self._topics.device,
-                status=status,
-                reason=reason,
-                at=utc(self._clock()),
-                clock=clock,
-                version=edge.__version__,
-                epoch=self._outbox.epoch,
-                outbox=self._outbox.stats() if status == "online" else None,
-            )
+    def _status(self, status: Literal["online", "offline"], reason: str | None = None) -> DeviceStatusMessage:
+        return DeviceStatusMessage(
+            device=self._topics.device,
+            status=status,
+            reason=reason,
+            at=utc(self._clock()),
+            clock=Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6)),
+            version=edge.__version__,
+            epoch=self._outbox.epoch,
+            outbox=self._outbox.stats() if status == "online" else None,
         )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from edge.errors import BrokerError
 from edge.publisher import advice, credentials
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from paho.mqtt.enums import MQTTProtocolVersion
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
     from edge.config import MqttConfig
@@ -49,10 +50,21 @@ class WrongVersionError(BrokerError):
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says for us, retained, when we are gone without a word."""
+    """What the broker says for us when we are gone without a word."""
 
     topic: str
     payload: bytes
+    retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to be said. ``correlation`` tells who asked (MQTT 5) what it answers."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    correlation: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +78,16 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message of a subscription; ``retained`` if it was said before we subscribed."""
+    """A message of a subscription; ``retained`` if it was said before we subscribed.
+
+    ``response_topic`` and ``correlation`` are where and under which mark its sender wants an answer (MQTT 5).
+    """
 
     topic: str
     payload: bytes
     retained: bool
+    response_topic: str | None = None
+    correlation: bytes | None = None
 
 
 class Session:
@@ -89,6 +106,8 @@ class Session:
         self._waker = waker
         self._acks: list[Ack] = []
         self._heard: list[Heard] = []
+        self._subscriptions: dict[int, str] = {}
+        self._denied: list[str] = []
         self._open = False
         self._end: tuple[int, str] | None = None
         self._refusal: BrokerError | None = None
@@ -122,21 +141,32 @@ class Session:
                     raise self._refusal from error
                 raise WrongVersionError(advice.hung_up(self._config), certain=False) from error
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:
+    def publish(self, notice: Notice) -> int:
         """Queue a message (QoS 1) and return its number, which its ``Ack`` will have.
 
         Raises:
             ValueError: MQTT cannot say this.
             BrokerError: the connection is lost.
         """
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        properties = None
+        if notice.correlation is not None and self.version == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = notice.correlation
+        info = self._client.publish(notice.topic, notice.payload, 1, notice.retain, properties)
         if info.rc != mqtt.MQTT_ERR_SUCCESS:
             raise self._lost()
         return info.mid
 
     def subscribe(self, topic: str) -> None:
         """Ask for messages (QoS 1), which ``heard`` will return."""
-        self._client.subscribe(topic, qos=1)
+        _, number = self._client.subscribe(topic, qos=1)
+        if number is not None:
+            self._subscriptions[number] = topic
+
+    def denied(self) -> list[str]:
+        """Return the subscriptions that the broker has refused since the last call."""
+        denied, self._denied = self._denied, []
+        return denied
 
     def heard(self) -> list[Heard]:
         """Return the messages that have come since the last call."""
@@ -212,11 +242,12 @@ class Session:
         if config.transport == "websockets":
             client.ws_set_options(config.websocket_path)
         if will is not None:
-            client.will_set(will.topic, will.payload, qos=1, retain=True)
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
         client.on_socket_open = self._on_socket_open
         # With this callback set, publish() only queues and step() does all the sending.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
@@ -257,7 +288,28 @@ class Session:
         self._acks.append(Ack(mid, refusal, reason.value in _TRANSIENT))
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        self._heard.append(Heard(message.topic, bytes(message.payload), message.retain))
+        properties = message.properties
+        self._heard.append(
+            Heard(
+                message.topic,
+                bytes(message.payload),
+                message.retain,
+                getattr(properties, "ResponseTopic", None),
+                getattr(properties, "CorrelationData", None),
+            )
+        )
+
+    def _on_subscribe(
+        self,
+        _client: mqtt.Client,
+        _userdata: object,
+        number: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        topic = self._subscriptions.pop(number, "")
+        if any(reason.value >= _REFUSED for reason in reasons):
+            self._denied.append(topic)
 
     def _on_disconnect(
         self,

@@ -17,9 +17,10 @@ from edge.config import MqttConfig, OutboxConfig
 from edge.outbox import Outbox
 from edge.publisher import Publisher
 from edge.publisher.delivery import Delivery
+from edge.publisher.dialect import Plain
 from edge.publisher.misfits import Misfits
 from edge.publisher.pace import Pace
-from edge.publisher.session import Ack, Session
+from edge.publisher.session import Ack, Notice, Session
 from edge.publisher.timekeeper import Timekeeper
 from edge.record import Post
 from edge.throttle import Throttle
@@ -129,8 +130,8 @@ class Moody:
         self._refusals = refusals
         self._acks: deque[Ack] = deque()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> int:  # noqa: ARG002  as a session's
-        self.sent.append(payload)
+    def publish(self, notice: Notice) -> int:
+        self.sent.append(notice.payload)
         refused = len(self.sent) <= self._refusals
         self._acks.append(Ack(len(self.sent), "Quota exceeded" if refused else None, transient=refused))
         return len(self.sent)
@@ -152,6 +153,7 @@ def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
     delivery = Delivery(
         outbox,
         cast("Session", moody),
+        dialect=Plain(TOPICS),
         misfits=Misfits(20),
         pace=Pace(0, 0.0),
         timekeeper=Timekeeper(lambda: now_s, lambda: now_s, lambda: "unknown", ""),
