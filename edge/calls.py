@@ -50,6 +50,10 @@ class Calls:
             except Exception as error:  # noqa: BLE001  it is handed on
                 future.set_exception(error)
 
+    def wake(self) -> None:
+        """Have the owning thread go round; from any thread."""
+        self._waker.wake()
+
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
         return self._waker.fileno()

@@ -1,6 +1,7 @@
 """``sightpost run``: wires the pipeline together, keeps an eye on its threads, and ends it in order.
 
-main thread: signals and watchdog · ``observer``: looks and decides · ``outbox``: commits · ``publisher``: sends
+main thread: signals and watchdog · ``observer``: looks and decides · ``inference-…``: models answer ·
+``outbox``: commits · ``publisher``: sends
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ def load_model(config: ModelConfig) -> Model:
         labels=Path(config.labels) if config.labels else None,
         spec=config.input,
         threads=config.threads,
+        workers=config.workers,
         runtime=config.runtime,
     )
 

@@ -17,7 +17,7 @@ from edge.runtime import EMBEDDING, SCORES, Engine, RuntimeName, Tensor
 from edge.tflite_metadata import Normalization, read_normalization
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -84,6 +84,7 @@ class Model:
         labels: Sequence[str] | None = None,
         spec: InputSpec | None = None,
         threads: int = 1,
+        workers: int = 1,
         runtime: RuntimeName = "auto",
     ) -> None:
         """Join a model file with an interpreter.
@@ -92,7 +93,8 @@ class Model:
             file: as ``read_model_file`` gives it.
             labels: only for a file without a card; they replace those of its TFLite Metadata.
             spec: likewise; what it leaves open is taken from the file.
-            threads: of the interpreter.
+            threads: of an interpreter.
+            workers: interpreters to have, for as many threads of ours.
             runtime: which interpreter.
 
         Raises:
@@ -103,7 +105,10 @@ class Model:
         self.file = file
         if file.card and (labels or spec):
             raise ModelFileError(f"{file.path}: carries its own card; leave out the labels and the input settings")
-        self.engine = Engine(file.content, name=str(file.path), threads=threads, runtime=runtime)
+        self.engines = [
+            Engine(file.content, name=str(file.path), threads=threads, runtime=runtime) for _ in range(workers)
+        ]
+        self.engine = self.engines[0]
         self.kind: Kind = file.card.kind if file.card else ("classify" if SCORES in self.engine.outputs else "embed")
         needed = EMBEDDING if self.kind == "embed" else SCORES
         if needed not in self.engine.outputs:
@@ -122,6 +127,7 @@ class Model:
         labels: Path | None = None,
         spec: InputSpec | None = None,
         threads: int = 1,
+        workers: int = 1,
         runtime: RuntimeName = "auto",
     ) -> Model:
         """Read, join and prove a model; what it returns answers as it did in training.
@@ -131,7 +137,7 @@ class Model:
         """
         file = read_model_file(path)
         names = read_labels(labels) if labels else None
-        model = cls(file, labels=names, spec=spec, threads=threads, runtime=runtime)
+        model = cls(file, labels=names, spec=spec, threads=threads, workers=workers, runtime=runtime)
         model.prove()
         return model
 
@@ -161,7 +167,15 @@ class Model:
             image: ``(H, W, 3) uint8 BGR``.
             roi: the region to look at; ``None`` is the whole picture.
         """
-        outputs = self._outputs(image, roi)
+        return self.interpret(self.engine.infer(self.prepare(image, roi=roi)))
+
+    def prepare(self, image: Image, *, roi: Roi | None = None) -> npt.NDArray[Any]:
+        """Make the input of the interpreter, ``(H, W, C)`` of its type, of a picture as in ``predict``."""
+        picture = prepare(image, self.spec, roi=roi)
+        return picture if self._table is None else map_pixels(picture, self._table)
+
+    def interpret(self, outputs: Mapping[str, npt.NDArray[np.float32]]) -> Prediction:
+        """Say what the interpreter's outputs mean."""
         scores = outputs.get(SCORES)
         if scores is None:
             return Prediction((), np.empty(0, np.float32), outputs.get(EMBEDDING))
@@ -182,12 +196,6 @@ class Model:
         if prediction.embedding is not None and self.kind == "embed":
             return prediction.embedding.ravel()
         return prediction.scores
-
-    def _outputs(self, image: Image, roi: Roi | None) -> dict[str, npt.NDArray[np.float32]]:
-        picture = prepare(image, self.spec, roi=roi)
-        if self._table is not None:
-            return self.engine.infer(map_pixels(picture, self._table))
-        return self.engine.infer(picture)
 
     def _resolve_labels(self, given: Sequence[str] | None) -> tuple[str, ...]:
         scores = self.engine.outputs.get(SCORES)

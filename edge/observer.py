@@ -1,4 +1,7 @@
-"""The one thread that looks: it orders frames for the watches that are due, asks the models, hands on the answers."""
+"""The one thread that looks: it orders frames for the watches that are due, asks the models, hands on the answers.
+
+Models run in threads of their own (``edge.inference``), so that a picture is prepared while another is answered.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from edge.calls import Calls
 from edge.errors import CameraError
+from edge.inference import Inference
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
     from edge.camera import Camera, CameraStatus
+    from edge.frame import Frame
+    from edge.model import Model
     from edge.watch import Answer, Embedded, Watch
 
 _T = TypeVar("_T")
@@ -23,7 +29,7 @@ _T = TypeVar("_T")
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
 AHEAD = 2
-"""Frames on order for a watch that looks at every frame: one is decoded while the other is answered."""
+"""Frames of a recording on order: one is decoded while another is on its way."""
 
 
 @dataclass(slots=True)
@@ -34,16 +40,34 @@ class Lookout:
     watches: Sequence[Watch]
     recorded: bool
     last_status: CameraStatus | None = field(default=None)
+    held: int = 0  # frames that are looked at
 
     @property
     def finished(self) -> bool:
         """Nothing more will come."""
-        return self.camera.status.state in {"ended", "failed"}
+        return not self.held and self.camera.status.state in {"ended", "failed"}
 
     def due_s(self) -> float:
         """When the first of its watches wants a frame; a recording delivers them all and each watch takes its pick."""
         due_s = min(watch.due_s for watch in self.watches)
         return -math.inf if self.recorded and due_s < math.inf else due_s
+
+
+@dataclass(slots=True)
+class Sight:
+    """A frame that is looked at; it is given back when ``open``, the number of answers still to come, is 0."""
+
+    lookout: Lookout
+    frame: Frame
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One question to a model: what is to be seen for this watch?"""
+
+    watch: Watch
+    sight: Sight
 
 
 class Observer:
@@ -72,6 +96,10 @@ class Observer:
         self._clock = clock
         self._wait = wait
         self._calls = Calls()
+        models = {watch.model for lookout in lookouts for watch in lookout.watches}
+        self._inferences: dict[Model, Inference[Look]] = {
+            model: Inference(model.name, model.engines, wake=self._calls.wake) for model in models
+        }
         self._stopping = False
         self._tick_at_s = -math.inf
         self.last_turn_s = clock()
@@ -80,7 +108,9 @@ class Observer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the cameras, and leave nobody waiting for an answer."""
+        """End the cameras and the models' threads, and leave nobody waiting for an answer."""
+        for inference in self._inferences.values():
+            inference.close()
         self._calls.close()
         for lookout in self._lookouts:
             lookout.camera.close()
@@ -155,7 +185,7 @@ class Observer:
         for lookout in self._lookouts:
             due_s = lookout.due_s()
             if due_s <= now_s:
-                lookout.camera.request(AHEAD if due_s == -math.inf else 1)
+                self._order(lookout, every=due_s == -math.inf)
             else:
                 timeout_s = min(timeout_s, due_s - now_s)
             if lookout.camera.connection is not None:
@@ -163,16 +193,37 @@ class Observer:
         ready = self._wait(connections, max(0.0, timeout_s))
         if self._calls.fileno() in ready:
             self._calls.run()
+        self._take_answers()
         for lookout in self._lookouts:
             if lookout.camera.connection in ready:
                 self._look(lookout)
 
+    def _order(self, lookout: Lookout, *, every: bool) -> None:
+        """Order frames as long as there is an interpreter for them; more of a live camera's would only grow old."""
+        room = max(self._inferences[watch.model].capacity for watch in lookout.watches) - lookout.held
+        if room > 0:
+            lookout.camera.request((AHEAD if lookout.recorded else room) if every else 1)
+
     def _look(self, lookout: Lookout) -> None:
         for frame in lookout.camera.receive():
-            for watch in lookout.watches:
-                if watch.due_s <= frame.clock_s:
-                    self._on_answer(watch.look(frame))
-            lookout.camera.release(frame)
+            due = [watch for watch in lookout.watches if watch.due_s <= frame.clock_s]
+            if not due:
+                lookout.camera.release(frame)
+                continue
+            lookout.held += 1
+            sight = Sight(lookout, frame, len(due))
+            for watch in due:
+                self._inferences[watch.model].ask(Look(watch, sight), watch.look(frame))
+
+    def _take_answers(self) -> None:
+        for model, inference in self._inferences.items():
+            for look, outputs in inference.answered():
+                sight = look.sight
+                self._on_answer(look.watch.take(sight.frame, model.interpret(outputs)))
+                sight.open -= 1
+                if not sight.open:
+                    sight.lookout.held -= 1
+                    sight.lookout.camera.release(sight.frame)
 
     def _tick(self, now_s: float) -> None:
         self._tick_at_s = now_s + TICK_S

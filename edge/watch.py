@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.answer import UNKNOWN
 from edge.decision import Decision, Rules, decide
@@ -86,6 +88,7 @@ class Watch:
         self._next_s = 0.0  # frames' clocks begin at 0 at the earliest, so the first frame is always looked at
         self._looked_s: float | None = None
         self._asked: list[Future[Answer | Embedded]] = []
+        self._awaited: deque[list[Future[Answer | Embedded]]] = deque()  # of each look that has no answer yet
         self.paused = False
 
     @property
@@ -122,22 +125,30 @@ class Watch:
 
     def forget_asks(self) -> None:
         """Cancel what was asked for and not answered."""
-        for answer in self._asked:
+        for answer in (*self._asked, *itertools.chain.from_iterable(self._awaited)):
             answer.cancel()
         self._asked.clear()
+        self._awaited.clear()
 
-    def look(self, frame: Frame) -> Answer | Embedded:
-        """Answer for a frame, and decide; or give its feature vector. Who has asked for an answer gets it."""
+    def look(self, frame: Frame) -> npt.NDArray[Any]:
+        """Prepare what the model is to be asked about a frame, ``(H, W, C)``, and plan the next look."""
         self._plan_next(frame.clock_s)
-        answer = self._answer(frame)
-        asked, self._asked = self._asked, []
-        for future in asked:
+        self._awaited.append(self._asked)
+        self._asked = []
+        return self.model.prepare(frame.image, roi=self.config.roi)
+
+    def take(self, frame: Frame, prediction: Prediction) -> Answer | Embedded:
+        """Take what the model said of the frame of the first ``look`` that has no answer yet, and decide.
+
+        Who has asked for an answer gets it.
+        """
+        answer = self._decided(frame, prediction)
+        for future in self._awaited.popleft():
             if future.set_running_or_notify_cancel():
                 future.set_result(answer)
         return answer
 
-    def _answer(self, frame: Frame) -> Answer | Embedded:
-        prediction = self.model.predict(frame.image, roi=self.config.roi)
+    def _decided(self, frame: Frame, prediction: Prediction) -> Answer | Embedded:
         if self.embeds and prediction.embedding is not None:
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
         before = self._decision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing.connection
+import time
 
 from fakes import FakeCamera
 from models import plain
@@ -38,11 +39,19 @@ class Scene:
         self.observer._turn()
 
     def see(self, color: str) -> bool:
-        """Turn so that frames are ordered, let one come, and turn again so that it is looked at."""
+        """Turn so that frames are ordered, let one come, and turn again until it has been looked at."""
         self.turn()
         came = self.camera.take_picture(self.now_s, plain(color))
         self.turn()
+        self.finish()
         return came
+
+    def finish(self) -> None:
+        """Turn until every frame has its answers."""
+        deadline_s = time.monotonic() + 10
+        while self.camera.held:
+            assert time.monotonic() < deadline_s, "an answer never came"
+            self.turn()
 
 
 def watch(interval_s: float = 0.0, **rules: float) -> WatchConfig:

@@ -17,8 +17,11 @@ from edge.errors import CameraError
 if TYPE_CHECKING:
     from edge.frame import Image
 
-SLOTS = 4
-"""One being written, one being looked at, and two decoded ahead."""
+SLOTS = 6
+"""Two being written or on their way, and four being looked at: three interpreters, and a frame ready for them.
+
+Slots that are not needed cost nothing: the one that was given back last is used again first.
+"""
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
@@ -79,7 +82,7 @@ class SlotLedger:
 
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
-        self._free = list(range(slots))
+        self._free = list(reversed(range(slots)))
         self._wanted: list[int] = []
         self._held: dict[int, int] = {}  # by the frame's number
 
@@ -92,7 +95,7 @@ class SlotLedger:
         """Take a free slot for the decoder; None when there is none."""
         if not self._free:
             return None
-        slot = self._free.pop(0)
+        slot = self._free.pop()
         self._wanted.append(slot)
         return slot
 

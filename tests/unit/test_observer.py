@@ -91,6 +91,7 @@ def test_a_recording_delivers_every_frame_and_a_watch_takes_its_pick(look: Calla
         scene.turn()
         assert scene.camera.take_picture(number / 10, plain("red"))
         scene.turn()
+        scene.finish()
     names = [answer.watch.name for answer in scene.answers]
     assert (names.count("all"), names.count("some")) == (20, 2)
 
