@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from edge.config import Config, ModelConfig
     from edge.health import Notifier
     from edge.model import Model
+    from edge.publisher.dialect import Dialect
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Daemon:
             self._config.outbox,
             announce=lambda loss: gap(topics, loss, stamp(boot, time.monotonic())),
         )
-        publisher = Publisher(outbox, self._config.mqtt, topics)
+        publisher = Publisher(outbox, self._config.mqtt, topics, dialect=self._dialect(topics, outbox))
         try:
             publisher.start()
             lookouts = self._start_cameras(watches)
@@ -85,6 +86,22 @@ class Daemon:
         logger.info("sightpost %s has stopped", self._config.device.id)
         if self._failure is not None:
             raise self._failure
+
+    def _dialect(self, topics: Topics, outbox: Outbox) -> Dialect | None:
+        """What is spoken instead of our own, if anything is."""
+        config = self._config
+        if config.sparkplug is None:
+            return None
+        from edge.sparkplug import ConnectionCounter, Node
+
+        return Node(
+            config.sparkplug,
+            topics,
+            watches=config.watches,
+            cameras={watch.camera for watch in config.watches.values()},
+            states=lambda: outbox.states(only_dirty=False),
+            connections=ConnectionCounter(Path(config.device.state_dir) / "sparkplug-connections"),
+        )
 
     def _load_watches(self) -> list[Watch]:
         models = {name: load_model(config) for name, config in self._config.models.items()}

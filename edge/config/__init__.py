@@ -9,6 +9,7 @@ from edge.config.device import DeviceConfig, OutboxConfig
 from edge.config.loading import Config, load_config, parse_config
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig, TlsConfig
+from edge.config.sparkplug import SparkplugConfig
 from edge.config.watch import WatchConfig
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "ModelConfig",
     "MqttConfig",
     "OutboxConfig",
+    "SparkplugConfig",
     "TlsConfig",
     "WatchConfig",
     "load_config",

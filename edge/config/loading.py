@@ -11,6 +11,7 @@ from edge.config.camera import CameraConfig
 from edge.config.device import DeviceConfig, OutboxConfig
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig
+from edge.config.sparkplug import SparkplugConfig
 from edge.config.values import NAME_PATTERN, Name, Section
 from edge.config.watch import WatchConfig
 from edge.errors import ConfigError
@@ -28,6 +29,7 @@ class Config(Section, frozen=True, kw_only=True):
     device: DeviceConfig
     mqtt: MqttConfig = MqttConfig()
     outbox: OutboxConfig = OutboxConfig()
+    sparkplug: SparkplugConfig | None = None
     cameras: dict[Name, CameraConfig]
     models: dict[Name, ModelConfig]
     watches: dict[Name, WatchConfig]
@@ -57,6 +59,9 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
         device=convert(raw.get("device", {}), DeviceConfig, path="device", where=where),
         mqtt=convert(raw.get("mqtt", {}), MqttConfig, path="mqtt", where=where),
         outbox=convert(raw.get("outbox", {}), OutboxConfig, path="outbox", where=where),
+        sparkplug=convert(raw["sparkplug"], SparkplugConfig, path="sparkplug", where=where)
+        if "sparkplug" in raw
+        else None,
         cameras=_table(raw.get("cameras", {}), CameraConfig, "cameras", where),
         models=_table(raw.get("models", {}), ModelConfig, "models", where),
         watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
