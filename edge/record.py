@@ -149,6 +149,7 @@ class Record:
     epoch: str
     stamp: Stamp
     earlier: bool
+    priority: Priority = Priority.NORMAL
 
 
 def uuid7(clock_s: float, random_bytes: Callable[[int], bytes]) -> str:

@@ -13,6 +13,8 @@ from edge.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+_PORT_MAX = 65535
+
 
 class TlsConfig(Section, frozen=True, kw_only=True):
     """``[mqtt.tls]``: encrypt; empty, it trusts the authorities that the system trusts.
@@ -40,10 +42,12 @@ class MqttConfig(Section, frozen=True, kw_only=True):
 
     ``client_id`` is ``sightpost-`` and the device's id unless given. ``password_file`` may be ``credential:NAME``.
     ``replay_rate_hz`` limits how many events of a backlog are sent each second; 0 sends them as fast as it goes.
+    ``fallback_hosts`` (``name`` or ``name:port``) are other brokers of the same cluster, for when ``host`` is away.
     """
 
     host: Text = "localhost"
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1883
+    fallback_hosts: tuple[Text, ...] = ()
+    port: Annotated[int, msgspec.Meta(ge=1, le=_PORT_MAX)] = 1883
     version: Literal["auto", "5", "3.1.1"] = "auto"
     topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")] = "sightpost"
     client_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
@@ -58,22 +62,25 @@ class MqttConfig(Section, frozen=True, kw_only=True):
     max_inflight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     replay_rate_hz: Annotated[float, msgspec.Meta(ge=0, le=100_000)] = 500.0
 
+    def addresses(self) -> list[tuple[str, int]]:
+        """Return host and port of every broker, the preferred one first."""
+        return [(self.host, self.port), *(_address(text, self.port) for text in self.fallback_hosts)]
+
     def check(self, where: str) -> None:
         """Find what the types cannot.
 
         Raises:
-            ConfigError: the host is no host name.
+            ConfigError: a host is no host name.
         """
-        try:
-            self.host.encode("idna")  # as it is done before a name is looked up
-            is_name = not re.search(r"[\s/]", self.host)
-        except UnicodeError:
-            is_name = False
-        if not is_name:
-            raise ConfigError(
-                f"{where}: mqtt.host: {self.host[:80]!r} is no host name; give a name or address alone, "
-                "e.g. broker.local (the port goes into mqtt.port)"
-            )
+        keys = ["host", *(f"fallback_hosts[{position}]" for position in range(len(self.fallback_hosts)))]
+        for key, (host, port) in zip(keys, self.addresses(), strict=True):
+            if not _is_name(host):
+                raise ConfigError(
+                    f"{where}: mqtt.{key}: {host[:80]!r} is no host name; give a name or address alone, "
+                    "e.g. broker.local (the port goes into mqtt.port)"
+                )
+            if not 1 <= port <= _PORT_MAX:
+                raise ConfigError(f"{where}: mqtt.{key}: there is no port {port}; give 1 to {_PORT_MAX}")
 
     def anchored(self, base: Path) -> MqttConfig:
         """The same with absolute paths, relative ones seen from ``base``."""
@@ -82,3 +89,17 @@ class MqttConfig(Section, frozen=True, kw_only=True):
             password_file=anchored(self.password_file, base),
             tls=self.tls and self.tls.anchored(base),
         )
+
+
+def _address(text: str, port: int) -> tuple[str, int]:
+    """Take ``name``, ``name:port`` or ``[address]:port`` apart; an IPv6 address alone has no port."""
+    match = re.fullmatch(r"(?:\[(.+)\]|([^:]+)):(\d{1,5})", text)
+    return (match[1] or match[2], int(match[3])) if match else (text, port)
+
+
+def _is_name(host: str) -> bool:
+    try:
+        host.encode("idna")  # as it is done before a name is looked up
+    except UnicodeError:
+        return False
+    return not re.search(r"[\s/]", host)

@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edge.outbox.ledger import Ledger
+    from edge.outbox.reader import DeadLetter
     from edge.record import Draft, Loss, Post, Record
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All that one transaction does; ``purge`` removes so many of the oldest events."""
+    """All that one transaction does.
+
+    ``purge`` removes so many of the oldest events. ``letters`` and ``counts`` come with the contents of another store
+    that are moved to this one.
+    """
 
     drafts: tuple[Draft, ...] = ()
     delivered: tuple[Record, ...] = ()
     refused: tuple[tuple[Record, str], ...] = ()
     losses: tuple[Loss, ...] = ()
     purge: int = 0
+    letters: tuple[DeadLetter, ...] = ()
+    counts: Ledger | None = None
 
 
 @dataclass(frozen=True, slots=True)

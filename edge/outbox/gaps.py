@@ -53,6 +53,10 @@ class Gaps:
         self._due_s = self._monotonic() + INTERVAL_S
         return losses
 
+    def untold(self) -> list[Loss]:
+        """Return what is still to be announced."""
+        return self._read("%") if self._any else []
+
     def _read(self, cause: str) -> list[Loss]:
         rows = self._connection.execute("SELECT * FROM gaps WHERE cause LIKE ?", (cause,))
         return [

@@ -35,6 +35,12 @@ class Ledger(msgspec.Struct):
             name = f"dropped_{loss.cause}"
             setattr(self, name, getattr(self, name) + loss.count)
 
+    def absorb(self, other: Ledger) -> None:
+        """Add what another store has counted, but for what still waits there."""
+        for name, count in msgspec.structs.asdict(other).items():
+            if not name.startswith("pending"):
+                setattr(self, name, getattr(self, name) + count)
+
     def dropped(self) -> dict[str, int]:
         """The losses by cause."""
         counts = msgspec.structs.asdict(self)

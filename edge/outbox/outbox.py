@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from edge.errors import OutboxError
 from edge.messages import OutboxStatus
-from edge.outbox import file
-from edge.outbox.batch import Batch, Limits, Sources
-from edge.outbox.opening import explain, open_store
-from edge.outbox.waiting import Waiting
+from edge.outbox.batch import Limits, Sources
+from edge.outbox.opening import explain
+from edge.outbox.stores import MEMORY, RETURN_S, Stores
+from edge.outbox.waiting import TIDY_S, Waiting
 from edge.record import Draft, Loss, Post, Record, Stamp, uuid7
 from edge.throttle import Throttle
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edge.config import OutboxConfig
+    from edge.outbox.batch import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -52,29 +53,27 @@ class Outbox:
         random_bytes: Callable[[int], bytes] = os.urandom,
         announce: Callable[[Loss], Post] | None = None,
         waiting_bytes: int = WAITING_BYTES,
+        memory: Path = MEMORY,
     ) -> Outbox:
         """Open or make the file, and start the thread that writes to it. A damaged file is set aside.
+
+        While the disk fails, the outbox lives in the folder ``memory``, in at most ``waiting_bytes``.
 
         ``announce`` words the message that tells subscribers of a loss; without it losses are only counted.
 
         Raises:
             OutboxError: nothing can be stored there, or another process does.
         """
-        return cls(path, config, Sources(clock, monotonic, random_bytes, announce), waiting_bytes)
+        sources = Sources(clock, monotonic, random_bytes, announce)
+        return cls(path, config, sources, waiting_bytes=waiting_bytes, memory=memory)
 
-    def __init__(self, path: Path, config: OutboxConfig, sources: Sources, waiting_bytes: int) -> None:
+    def __init__(self, path: Path, config: OutboxConfig, sources: Sources, *, waiting_bytes: int, memory: Path) -> None:
         self._path = path
         self._sources = sources
-        self._limits = Limits(config.max_bytes, config.max_age_s)
-        self._lock_descriptor = file.lock(path)
-        try:
-            self._file = open_store(path, self._limits, sources)
-        except BaseException:
-            os.close(self._lock_descriptor)
-            raise
-        self._waiting = Waiting(self._file.store.ledger, commit_wait_s=config.commit_wait_s, max_bytes=waiting_bytes)
-        self._reading = threading.Lock()  # the reading connection is replaced under it
-        self._failure: Exception | None = None
+        limits = Limits(config.max_bytes, config.max_age_s)
+        self._stores = Stores(path, limits, sources, memory_bytes=waiting_bytes, memory=memory)
+        ledger = self._stores.current.store.ledger
+        self._waiting = Waiting(ledger, commit_wait_s=config.commit_wait_s, max_bytes=waiting_bytes)
         self._give_up_s = float("inf")
         self._listener: Callable[[], None] = lambda: None
         self._throttle = Throttle()
@@ -84,7 +83,12 @@ class Outbox:
     @property
     def epoch(self) -> str:
         """The id of this store; a new one means that an earlier one is lost."""
-        return self._file.store.epoch
+        return self._stores.current.store.epoch
+
+    @property
+    def failing(self) -> bool:
+        """Whether the disk fails right now; ``stats`` says how."""
+        return self._stores.failure is not None
 
     def put(self, *posts: Post) -> None:
         """Hand over posts that belong together: they are committed in one transaction, or none of them is.
@@ -114,17 +118,11 @@ class Outbox:
         if self._thread.is_alive():
             logger.error("%s: the disk hangs; %d answers are not written", self._path, len(self._waiting))
             return  # nothing may be closed under a call into SQLite
-        with self._reading:
-            self._file.reader.close()
-        try:
-            self._file.store.close()
-        except sqlite3.Error as error:
-            logger.warning("%s", explain(self._path, error))
-        os.close(self._lock_descriptor)
+        self._stores.close()
 
     def stats(self) -> OutboxStatus:
         """Count. Nothing is read from the disk for it."""
-        store, failure = self._file.store, self._failure
+        store, failure = self._stores.current.store, self._stores.failure
         counts = self._waiting.counts()
         return OutboxStatus(
             waiting=len(self._waiting),
@@ -145,9 +143,9 @@ class Outbox:
     def states(self, *, only_dirty: bool) -> list[Record]:
         """Read the newest state of every topic, or only those that no broker has acknowledged yet."""
         settled = self._waiting.settled() if only_dirty else ()  # what is settled while we read is not missed
-        with self._reading:
+        with self._stores.reading:
             try:
-                records = self._file.reader.states(only_dirty=only_dirty)
+                records = self._stores.current.reader.states(only_dirty=only_dirty)
             except sqlite3.Error as error:
                 return self._doubt(error)
         return [record for record in records if record.id not in settled]
@@ -155,8 +153,8 @@ class Outbox:
     def events(self, after: Record | None, *, limit: int) -> list[Record]:
         """Read the next events in the order of their commits, from the first one or after one that was read before."""
         settled = self._waiting.settled()
-        with self._reading:
-            reader = self._file.reader
+        with self._stores.reading:
+            reader = self._stores.current.reader
             number = after.number if after is not None and after.epoch == reader.epoch else 0
             try:
                 while records := reader.events(number, limit=limit):
@@ -177,7 +175,7 @@ class Outbox:
 
     def _doubt(self, error: sqlite3.Error) -> list[Record]:
         """Have the writing thread open the file anew, and look for damage."""
-        self._failure = error
+        self._stores.note(error)
         self._waiting.hurry()
         return []
 
@@ -203,39 +201,20 @@ class Outbox:
                 return False
             self._waiting.pause(pause_s)
             pause_s = min(2 * pause_s, longest_s)
-        self._waiting.done(batch, self._file.store.ledger)
+        self._waiting.done(batch, self._stores.current.store.ledger)
         return True
 
     def _write(self, batch: Batch) -> bool:
-        failure = self._failure
+        failing = self.failing
         try:
-            if failure is not None:
-                self._reopen(failure)
-            epoch = self.epoch  # records of a store that was set aside mean nothing to the next
-            self._file.store.commit(
-                Batch(
-                    batch.drafts,
-                    tuple(record for record in batch.delivered if record.epoch == epoch),
-                    tuple((record, reason) for record, reason in batch.refused if record.epoch == epoch),
-                    batch.losses,
-                )
-            )
+            self._stores.commit(batch)
         except (sqlite3.Error, OutboxError) as error:
-            self._failure = error
+            self._stores.note(error)
             message = explain(self._path, error)
             if self._throttle.allows(message):
-                logger.error("Answers are kept in memory, for a while: %s", message)  # noqa: TRY400  it says it all
+                logger.error("Answers wait in memory: %s", message)  # noqa: TRY400  it says it all
             return False
-        if failure is not None:
-            self._failure = None
-            logger.info("%s: works again", self._path)
+        self._waiting.tidy_s = RETURN_S if self.failing else TIDY_S
+        if failing:
             self._listener()
         return True
-
-    def _reopen(self, failure: Exception) -> None:
-        """Open the file anew: after an I/O error SQLite may believe in damage that is not there."""
-        if getattr(failure, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
-            return
-        with self._reading:
-            self._file.abandon()
-            self._file = open_store(self._path, self._limits, self._sources, thorough=file.is_damage(failure))

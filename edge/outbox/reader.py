@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edge.outbox import file
 from edge.outbox.ledger import Ledger
-from edge.record import Record, Stamp
+from edge.record import Priority, Record, Stamp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ class Reader:
     def states(self, *, only_dirty: bool) -> list[Record]:
         """Read the newest state of every topic, or only those that no broker has acknowledged yet."""
         rows = self._connection.execute(
-            "SELECT 0, id, topic, payload, clock_s, monotonic_s, run FROM states WHERE dirty >= ? ORDER BY topic",
+            "SELECT 0, id, topic, payload, 1, clock_s, monotonic_s, run FROM states WHERE dirty >= ? ORDER BY topic",
             (int(only_dirty),),
         )
         return [self._record(*row) for row in rows.fetchall()]
@@ -66,7 +66,7 @@ class Reader:
     def events(self, after: int, *, limit: int, limit_bytes: int = 4_000_000) -> list[Record]:
         """Read the next events in the order of their commits: at most about so much, at least one if there is one."""
         rows = self._connection.execute(
-            "SELECT number, id, topic, payload, clock_s, monotonic_s, run FROM events WHERE number > ? "
+            "SELECT number, id, topic, payload, priority, clock_s, monotonic_s, run FROM events WHERE number > ? "
             "ORDER BY number LIMIT ?",
             (after, limit),
         )
@@ -105,7 +105,15 @@ class Reader:
         self._connection.close()
 
     def _record(
-        self, number: int, id_: str, topic: str, payload: bytes, clock_s: float, monotonic_s: float, run: int
+        self,
+        number: int,
+        id_: str,
+        topic: str,
+        payload: bytes,
+        priority: int,
+        clock_s: float,
+        monotonic_s: float,
+        run: int,
     ) -> Record:
         return Record(
             number=number,
@@ -116,4 +124,5 @@ class Reader:
             stamp=Stamp(clock_s, monotonic_s),
             epoch=self.epoch,
             earlier=run != self._run,
+            priority=Priority(priority),
         )

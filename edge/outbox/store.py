@@ -16,6 +16,7 @@ from edge.outbox import file
 from edge.outbox.file import DamagedStoreError
 from edge.outbox.gaps import Gaps
 from edge.outbox.ledger import Ledger
+from edge.outbox.reader import DeadLetter
 from edge.record import Draft, Loss, Priority, Stamp, uuid7
 
 if TYPE_CHECKING:
@@ -93,7 +94,14 @@ class Store:
             losses = list(batch.losses)
             ledger.delivered += self._settle(batch.delivered, ledger)
             for record, reason in batch.refused:
-                self._bury(record, reason)
+                stamp_s = record.stamp.clock_s
+                self._bury(
+                    DeadLetter(0, record.id, record.topic, record.payload, stamp_s, reason, self._sources.clock())
+                )
+            for letter in batch.letters:
+                self._bury(letter)
+            if batch.counts is not None:
+                ledger.absorb(batch.counts)
             self._settle(tuple(record for record, _ in batch.refused), ledger)
             ledger.refused += len(batch.refused)
             for draft in batch.drafts:
@@ -121,6 +129,10 @@ class Store:
             sqlite3.Error: from SQLite.
         """
         return self._writer.execute("DELETE FROM dead_letters WHERE number <= ?", (until,)).rowcount
+
+    def untold(self) -> list[Loss]:
+        """Return the losses that no subscriber has been told of, nor will be by what waits here."""
+        return self._gaps.untold()
 
     def oldest_age_s(self) -> float | None:
         """Say how old the oldest event is."""
@@ -231,13 +243,13 @@ class Store:
             draft = Draft((self._sources.announce(loss),), (id_,), Stamp(clock_s, monotonic_s))
             self._insert(draft, ledger, sequences, losses)
 
-    def _bury(self, record: Record, reason: str) -> None:
-        """Put a copy among the dead letters, of which the newest are kept, up to a tenth of ``max_bytes``."""
-        size = len(record.payload) + len(record.topic) + _ROW_BYTES
+    def _bury(self, letter: DeadLetter) -> None:
+        """Put it among the dead letters, of which the newest are kept, up to a tenth of ``max_bytes``."""
+        size = len(letter.payload) + len(letter.topic) + _ROW_BYTES
         self._writer.execute(
             "INSERT INTO dead_letters(id, topic, payload, size, clock_s, reason, refused_at_s) "
             "VALUES(?, ?, ?, ?, ?, ?, ?)",
-            (record.id, record.topic, record.payload, size, record.stamp.clock_s, reason, self._sources.clock()),
+            (letter.id, letter.topic, letter.payload, size, letter.clock_s, letter.reason, letter.refused_at_s),
         )
         self._writer.execute(
             "DELETE FROM dead_letters WHERE number IN (SELECT number FROM (SELECT number, "

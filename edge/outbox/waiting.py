@@ -21,12 +21,16 @@ _STRUCT_BYTES = 1000
 _SETTLE_WAIT_S = 1.0
 """How long settlements wait for a commit to share. A crash in between sends those messages again, with equal ids."""
 _SETTLE_MAX = 1000
-_TIDY_S = 60.0
+TIDY_S = 60.0
 """How often there is a batch even if nothing happens: events grow old by themselves."""
 
 
 class Waiting:
-    """Drafts to be written, and settlements (delivered, refused) of what was. Any thread adds; one thread takes."""
+    """Drafts to be written, and settlements (delivered, refused) of what was. Any thread adds; one thread takes.
+
+    Attributes:
+        tidy_s: how often there is a batch even if nothing happens. For the taker.
+    """
 
     def __init__(self, ledger: Ledger, *, commit_wait_s: float, max_bytes: int) -> None:
         self._ledger = ledger
@@ -43,7 +47,8 @@ class Waiting:
         self._settled: set[str] = set()
         self._settled_events = 0
         self._added = self._done = 0  # drafts and settlements
-        self._next_s = time.monotonic() + _TIDY_S
+        self.tidy_s = TIDY_S
+        self._next_s = time.monotonic() + self.tidy_s
         self._hurry = False
         self._closed = False
 
@@ -115,7 +120,7 @@ class Waiting:
             self._loss = None
             self._delivered, self._refused = [], []
             self._hurry = False
-            self._next_s = time.monotonic() + _TIDY_S
+            self._next_s = time.monotonic() + self.tidy_s
         return batch
 
     def done(self, batch: Batch, ledger: Ledger) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from edge.errors import BrokerError
+from edge.publisher.dialing import dial
 from edge.publisher.session import Session, Version, Will, WrongVersionError
 from edge.waker import Waker
 
@@ -18,26 +23,45 @@ _SILENCE_S = 2.0
 
 
 class Connector:
-    """Opens sessions: in MQTT 5 or, where the broker does not know it, in 3.1.1, which it then remembers."""
+    """Opens sessions: in MQTT 5 or, where the broker does not know it, in 3.1.1, which it then remembers.
+
+    Of several brokers that stand in for each other, the one that was good last is tried first, then the others in turn.
+    """
 
     def __init__(self, config: MqttConfig, client_id: str, waker: Waker) -> None:
         self._config = config
+        self._brokers = [msgspec.structs.replace(config, host=host, port=port) for host, port in config.addresses()]
         self._client_id = client_id
         self._waker = waker
         self._versions: tuple[Version, ...] = ("5", "3.1.1") if config.version == "auto" else (config.version,)
 
     def connect(self, will: Will | None, cancelled: Callable[[], bool] = lambda: False) -> Session:
-        """Connect; ``cancelled`` is asked at least once a second, but for while a TCP connection is made.
+        """Connect; ``cancelled`` is asked several times a second.
 
         Raises:
-            BrokerError: that failed.
+            BrokerError: that failed, at every broker.
         """
+        failures: list[BrokerError] = []
+        for broker in list(self._brokers):
+            try:
+                session = self._connect_to(broker, will, cancelled)
+            except BrokerError as failure:
+                failures.append(failure)
+                if cancelled():
+                    break
+                continue
+            first = self._brokers.index(broker)
+            self._brokers = self._brokers[first:] + self._brokers[:first]
+            return session
+        raise failures[0] if len(failures) == 1 else BrokerError("; ".join(map(str, failures)))
+
+    def _connect_to(self, broker: MqttConfig, will: Will | None, cancelled: Callable[[], bool]) -> Session:
         failures: list[WrongVersionError] = []
         for version in self._versions:
-            patience_s = self._config.connect_timeout_s
+            patience_s = broker.connect_timeout_s
             if version != self._versions[-1]:
                 patience_s = min(patience_s, _SILENCE_S)
-            session = Session(self._config, version, self._client_id, will, self._waker)
+            session = dial(partial(Session, broker, version, self._client_id, will, self._waker), cancelled)
             try:
                 session.wait_until_open(patience_s, cancelled)
             except WrongVersionError as failure:
@@ -80,8 +104,6 @@ def probe_broker(config: MqttConfig, timeout_s: float) -> str:
     Raises:
         BrokerError: what is wrong, and what to do about it.
     """
-    import msgspec
-
     waker = Waker()
     try:
         patient = msgspec.structs.replace(config, connect_timeout_s=timeout_s)

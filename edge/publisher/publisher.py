@@ -82,6 +82,7 @@ class Publisher:
         self._pace = Pace(config.replay_rate_hz, monotonic())
         self._timekeeper = Timekeeper(clock, monotonic, quality, self._boot_id)
         self._short_lived = 0
+        self._away = False
         self._news = False
         self._stop_by_s: float | None = None
         self._connected = False
@@ -95,7 +96,7 @@ class Publisher:
 
     @property
     def last_progress_s(self) -> float:
-        """When (monotonic seconds) the thread last went round its loop: every second, but for TCP timeouts."""
+        """When (monotonic seconds) the thread last went round its loop, which it does every second."""
         return self._last_progress_s
 
     def start(self) -> None:
@@ -104,7 +105,10 @@ class Publisher:
         self._thread.start()
 
     def stop(self, drain_timeout_s: float = 5.0) -> None:
-        """Send what can still be sent in that time, say goodbye and end. What remains is sent after the next start."""
+        """Send what can still be sent in that time, say goodbye and end. What remains is sent after the next start.
+
+        When the broker is known to be away there is nothing to wait for.
+        """
         if self._stop_by_s is not None:
             return
         if self._thread.ident is None:
@@ -115,7 +119,7 @@ class Publisher:
         self._news = True
         self._stop_by_s = started_s + drain_timeout_s
         self._waker.wake()
-        self._thread.join(drain_timeout_s + self._config.connect_timeout_s + _GOODBYE_S + 2 * _TICK_S)
+        self._thread.join(drain_timeout_s + _GOODBYE_S + 2 * _TICK_S)
         if self._thread.is_alive():
             logger.error("The publisher hangs; what it has not sent stays in the outbox.")
         else:
@@ -137,6 +141,7 @@ class Publisher:
                 self._connect_and_serve()
                 return  # it was time to stop
             except BrokerError as error:
+                self._away = True
                 if not self._may_end() and self._throttle.allows(str(error)):
                     logger.warning("%s. Answers are kept until it is back.", error)
             except Exception:  # the top of this thread: a fault must not end all publishing, least of all unseen
@@ -154,7 +159,7 @@ class Publisher:
         opened_s = self._monotonic()
         try:
             logger.info("Connected to %s in MQTT %s.", advice.where(self._config), session.version)
-            self._connected = True
+            self._connected, self._away = True, False
             self._serve(session)
             session.close()
         except BrokerError as error:
@@ -191,13 +196,15 @@ class Publisher:
 
     def _deliver(self, delivery: Delivery, session: Session) -> None:
         status_due_s = 0.0
+        failing = self._outbox.failing
         self._conversation.begin(session)
         while not (self._stop_by_s is not None and (self._all_sent(delivery) or self._monotonic() > self._stop_by_s)):
             now_s = self._last_progress_s = self._monotonic()
             if not self._conversation.turn(session, delivery, now_s):
                 delivery.settle(session.step(_TICK_S))
                 continue
-            if now_s >= status_due_s:
+            if now_s >= status_due_s or failing != self._outbox.failing:
+                failing = self._outbox.failing
                 delivery.say(self._dialect.status(self._status("online")))
                 status_due_s = now_s + STATUS_INTERVAL_S
             if self._news:
@@ -227,7 +234,7 @@ class Publisher:
         """Whether, with nobody to send it to, there is any reason to go on."""
         if self._stop_by_s is None:
             return False
-        if self._monotonic() > self._stop_by_s:
+        if self._away or self._monotonic() > self._stop_by_s:
             return True
         return not (self._outbox.stats().pending or self._outbox.states(only_dirty=True))
 

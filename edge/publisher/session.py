@@ -36,6 +36,8 @@ Version = Literal["5", "3.1.1"]
 _PROTOCOLS: dict[Version, MQTTProtocolVersion] = {"5": mqtt.MQTTv5, "3.1.1": mqtt.MQTTv311}
 _REFUSED = 128  # MQTT 5, 2.4: this and above are failures; paho translates the codes of 3.1.1 to these
 _WRONG_VERSION = 132
+_LOOK_S = 1
+"""paho asks after one keepalive and gives up after another, each up to a second late: shorter, both fit into two."""
 _TRANSIENT = frozenset({128, 131, 145, 151})
 """MQTT 5, 3.4.2.1: unspecified, implementation specific, packet identifier in use, quota exceeded."""
 
@@ -113,7 +115,7 @@ class Session:
         self._refusal: BrokerError | None = None
         self._client = self._new_client(client_id, will)
         try:
-            self._client.connect(config.host, config.port, keepalive=config.keepalive_s)
+            self._client.connect(config.host, config.port, keepalive=config.keepalive_s - _LOOK_S)
         except OSError as error:
             raise BrokerError(advice.unreachable(config, error, time.time())) from error
         self._poll = select.poll()

@@ -7,6 +7,7 @@ import logging
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -211,6 +212,52 @@ def test_a_stop_with_nothing_to_send_does_not_wait_for_a_broker(outbox: Outbox, 
     before_s = time.monotonic()
     publisher.stop(drain_timeout_s=20)
     assert time.monotonic() - before_s < 2
+
+
+def test_a_stop_does_not_wait_for_a_broker_that_is_away(outbox: Outbox, start: Start) -> None:
+    publisher = start(settings(free_port()))
+    outbox.put(*change("open"))
+    time.sleep(0.5)  # it has tried, in vain
+    before_s = time.monotonic()
+    publisher.stop(drain_timeout_s=20)
+    assert time.monotonic() - before_s < 2
+    assert outbox.stats().pending == 1
+
+
+def test_a_stop_does_not_wait_for_an_attempt_to_connect(
+    outbox: Outbox, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name service that does not answer holds whoever asks it for half a minute."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def resolve(*_args: object, **_options: object) -> list[object]:
+        asked.set()
+        answer.wait(20)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    publisher = start(settings(1, host="broker.example"))
+    assert asked.wait(5)
+    before_s = publisher.last_progress_s
+    eventually(lambda: publisher.last_progress_s > before_s, 3, what="the thread shows that it is alive")
+    before_s = time.monotonic()
+    publisher.stop(drain_timeout_s=0.5)
+    assert time.monotonic() - before_s < 3
+    answer.set()
+
+
+def test_another_broker_of_the_cluster_stands_in(outbox: Outbox, start: Start, tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as one, mosquitto(tmp_path) as other:
+        config = settings(free_port(), fallback_hosts=(f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"))
+        with Subscriber(one.port) as heard_one, Subscriber(other.port) as heard_other:
+            publisher = start(config)
+            outbox.put(*change("open"))
+            eventually(lambda: heard_one.on("/event"))
+            one.kill()
+            outbox.put(*change("closed"))
+            eventually(lambda: heard_other.on("/event"))
+            publisher.stop()
+            assert [each["label"] for each in heard_other.payloads("/event")] == ["closed"]
 
 
 def test_a_broker_that_only_knows_the_old_version_is_spoken_to_in_it(

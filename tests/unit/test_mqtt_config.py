@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edge.config import parse_config
+from edge.errors import ConfigError
 
 COMPLETE = {
     "device": {"id": "porch"},
@@ -28,3 +31,16 @@ def test_files_are_seen_from_the_configuration_but_credentials_are_not() -> None
 def test_an_empty_table_asks_for_tls_and_none_does_without() -> None:
     assert parse_config(COMPLETE | {"mqtt": {"tls": {}}}, where="edge.toml", base=Path("/")).mqtt.tls is not None
     assert parse_config(COMPLETE, where="edge.toml", base=Path("/")).mqtt.tls is None
+
+
+def test_other_brokers_of_a_cluster_are_named_with_or_without_their_port() -> None:
+    raw = COMPLETE | {"mqtt": {"host": "a", "port": 1884, "fallback_hosts": ["b", "c:1885", "::1", "[::1]:1886"]}}
+    mqtt = parse_config(raw, where="edge.toml", base=Path("/")).mqtt
+    assert mqtt.addresses() == [("a", 1884), ("b", 1884), ("c", 1885), ("::1", 1884), ("::1", 1886)]
+
+
+@pytest.mark.parametrize(("wrong", "complaint"), [("b/c", "no host name"), ("b:0", "no port 0"), ("b:70000", "70000")])
+def test_a_wrong_broker_of_a_cluster_is_named(wrong: str, complaint: str) -> None:
+    raw = COMPLETE | {"mqtt": {"fallback_hosts": ["b", wrong]}}
+    with pytest.raises(ConfigError, match=rf"mqtt\.fallback_hosts\[1\].*{complaint}"):
+        parse_config(raw, where="edge.toml", base=Path("/"))

@@ -151,12 +151,14 @@ def test_what_cannot_be_written_is_told(path: Path) -> None:
 
 def test_what_never_reached_the_disk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox.open(path, CONFIG, announce=announce, waiting_bytes=5_000)
-    commit: Callable[..., None] = outbox._file.store.commit
-    monkeypatch.setattr(outbox._file.store, "commit", lambda _: (_ for _ in ()).throw(sqlite3.OperationalError("no")))
-    monkeypatch.setattr(outbox, "_reopen", lambda _: None)
+    commit: Callable[..., None] = outbox._stores.current.store.commit
+    monkeypatch.setattr(
+        outbox._stores.current.store, "commit", lambda _: (_ for _ in ()).throw(sqlite3.OperationalError("no"))
+    )
+    monkeypatch.setattr(outbox._stores, "_reopen", lambda _: None)
     for number in range(20):
         outbox.put(happened(str(number), TOPICS.event("gate")))
-    monkeypatch.setattr(outbox._file.store, "commit", commit)
+    monkeypatch.setattr(outbox._stores.current.store, "commit", commit)
     records = events(outbox)
     [told] = gaps(records)
     assert told["cause"] == "waiting"
