@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edge import camera as cameras
 from edge.camera.address import is_recording
 from edge.errors import SightpostError
+from edge.measured import Setting, kept
 from edge.messages import Topics, gap
 from edge.observer import Lookout, Observer
 from edge.outbox import Outbox
@@ -104,7 +105,8 @@ class Daemon:
         )
 
     def _load_watches(self) -> list[Watch]:
-        models = {name: load_model(config) for name, config in self._config.models.items()}
+        measured = kept(Path(self._config.device.state_dir))
+        models = {name: load_model(config, measured.get(name)) for name, config in self._config.models.items()}
         return [Watch(name, config, models[config.model]) for name, config in self._config.watches.items()]
 
     def _start_cameras(self, watches: list[Watch]) -> list[Lookout]:
@@ -155,20 +157,21 @@ class Daemon:
             self._stop.set()
 
 
-def load_model(config: ModelConfig) -> Model:
-    """Load and prove the model of a configuration.
+def load_model(config: ModelConfig, measured: Setting | None = None) -> Model:
+    """Load and prove the model of a configuration; ``measured`` counts where that says nothing of threads.
 
     Raises:
         ModelFileError: it is damaged, or not to be trusted on this device.
     """
     from edge.model import Model
 
+    setting = measured if measured and config.threads is None and config.workers is None else Setting()
     return Model.load(
         Path(config.file),
         labels=Path(config.labels) if config.labels else None,
         spec=config.input,
-        threads=config.threads,
-        workers=config.workers,
+        threads=config.threads or setting.threads,
+        workers=config.workers or setting.workers,
         runtime=config.runtime,
     )
 

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class ModelConfig(Section, frozen=True, kw_only=True):
     """``[models.NAME]``: a model file; ``labels`` and ``input`` are only for files that carry no card.
 
-    ``workers`` interpreters run at the same time, each with ``threads`` threads; ``sightpost bench`` measures what is
-    best on a device.
+    ``workers`` interpreters run at the same time, each with ``threads`` threads. Where neither is said, it is what
+    ``sightpost bench`` found best on this device, or one of each.
     """
 
     file: Text
     labels: Text | None = None
     input: InputSpec | None = None
-    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
-    workers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
     runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
 
     def anchored(self, base: Path) -> ModelConfig:
