@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 TFLITE_STAMP := .venv-tflite/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-faults check format lock system clean
+.PHONY: help venv demo test test-faults test-home-assistant check format lock system clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
 
 venv: $(STAMP)  ## the environment alone, in .venv, with the commands in .venv/bin
 
@@ -41,6 +41,10 @@ test: venv $(TFLITE_STAMP) system  ## all tests but the slow fault tests
 test-faults: venv system  ## every fault, the slow ones included
 	$(BIN)/python -m pytest tests/faults
 
+test-home-assistant: venv system  ## a real Home Assistant finds a real device (fetches some 700 MB)
+	@[ -x .venv-home-assistant/bin/hass ] || .ci/install-home-assistant .venv-home-assistant
+	$(BIN)/python -m pytest tests/e2e/test_home_assistant.py
+
 check: venv  ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,4 +62,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/device-tflite-runtime.in -o requirements/device-tflite-runtime.txt
 
 clean:  ## remove environments and everything made
-	rm -rf .venv .venv-tflite demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tflite .venv-home-assistant demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

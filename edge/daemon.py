@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import edge
 from edge import camera as cameras
+from edge import discovery
 from edge.camera.address import is_recording
 from edge.errors import SightpostError
 from edge.measured import Setting, kept
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from edge.config import Config, ModelConfig
     from edge.health import Notifier
     from edge.model import Model
+    from edge.publisher.conversation import Listener
     from edge.publisher.dialect import Dialect
 
 logger = logging.getLogger(__name__)
@@ -73,8 +76,15 @@ class Daemon:
             self._config.outbox,
             announce=lambda loss: gap(topics, loss, stamp(boot, time.monotonic())),
         )
-        publisher = Publisher(outbox, self._config.mqtt, topics, dialect=self._dialect(topics, outbox))
+        publisher = Publisher(
+            outbox,
+            self._config.mqtt,
+            topics,
+            dialect=self._dialect(topics, outbox),
+            listeners=self._listeners(outbox),
+        )
         try:
+            self._announce(outbox, topics, watches)
             publisher.start()
             lookouts = self._start_cameras(watches)
             reporter = Reporter(topics, outbox.put, clock=time.time, monotonic=time.monotonic)
@@ -108,6 +118,30 @@ class Daemon:
         measured = kept(Path(self._config.device.state_dir))
         models = {name: load_model(config, measured.get(name)) for name, config in self._config.models.items()}
         return [Watch(name, config, models[config.model]) for name, config in self._config.watches.items()]
+
+    def _listeners(self, outbox: Outbox) -> list[Listener]:
+        """Who wants to hear what others say."""
+        if self._config.home_assistant is None:
+            return []
+        prefix = self._config.home_assistant.prefix
+        return [discovery.Birth(prefix, lambda: outbox.states(only_dirty=False), outbox.put)]
+
+    def _announce(self, outbox: Outbox, topics: Topics, watches: list[Watch]) -> None:
+        """Tell Home Assistant what there is, and take back what was said of watches and cameras that are gone."""
+        home_assistant = self._config.home_assistant
+        said = {record.topic: record.payload for record in outbox.states(only_dirty=False)}
+        names = sorted({watch.config.camera for watch in watches})
+        posts = [
+            *discovery.retired(topics, said, watches=self._config.watches, cameras=names),
+            *discovery.announcements(
+                None if home_assistant is None else home_assistant.prefix,
+                discovery.Surroundings(topics, names, edge.__version__),
+                [discovery.Subject.of(watch) for watch in watches],
+                said,
+            ),
+        ]
+        if posts:
+            outbox.put(*posts)
 
     def _start_cameras(self, watches: list[Watch]) -> list[Lookout]:
         lookouts = []

@@ -6,6 +6,7 @@ has a module, which also checks what its types cannot and makes its paths absolu
 
 from edge.config.camera import CameraConfig
 from edge.config.device import DeviceConfig, OutboxConfig
+from edge.config.home_assistant import HomeAssistantConfig
 from edge.config.loading import Config, load_config, parse_config
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig, TlsConfig
@@ -16,6 +17,7 @@ __all__ = [
     "CameraConfig",
     "Config",
     "DeviceConfig",
+    "HomeAssistantConfig",
     "ModelConfig",
     "MqttConfig",
     "OutboxConfig",

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.config.camera import CameraConfig
 from edge.config.device import DeviceConfig, OutboxConfig
+from edge.config.home_assistant import HomeAssistantConfig
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig
 from edge.config.sparkplug import SparkplugConfig
@@ -30,6 +31,7 @@ class Config(Section, frozen=True, kw_only=True):
     mqtt: MqttConfig = MqttConfig()
     outbox: OutboxConfig = OutboxConfig()
     sparkplug: SparkplugConfig | None = None
+    home_assistant: HomeAssistantConfig | None = None
     cameras: dict[Name, CameraConfig]
     models: dict[Name, ModelConfig]
     watches: dict[Name, WatchConfig]
@@ -59,18 +61,23 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
         device=convert(raw.get("device", {}), DeviceConfig, path="device", where=where),
         mqtt=convert(raw.get("mqtt", {}), MqttConfig, path="mqtt", where=where),
         outbox=convert(raw.get("outbox", {}), OutboxConfig, path="outbox", where=where),
-        sparkplug=convert(raw["sparkplug"], SparkplugConfig, path="sparkplug", where=where)
-        if "sparkplug" in raw
-        else None,
+        sparkplug=_optional(raw, SparkplugConfig, "sparkplug", where),
+        home_assistant=_optional(raw, HomeAssistantConfig, "home_assistant", where),
         cameras=_table(raw.get("cameras", {}), CameraConfig, "cameras", where),
         models=_table(raw.get("models", {}), ModelConfig, "models", where),
         watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
     )
     config.mqtt.check(where)
+    if config.sparkplug and config.home_assistant:
+        raise ConfigError(f"{where}: home_assistant: it does not understand Sparkplug; leave out one of the two tables")
     for name, watch in config.watches.items():
         _check_references(config, name, watch, where)
         watch.check(name, where)
     return _anchored(config, base)
+
+
+def _optional(raw: dict[str, Any], section: type[_S], path: str, where: str) -> _S | None:
+    return convert(raw[path], section, path=path, where=where) if path in raw else None
 
 
 def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _S]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from edge.config.values import PositiveSeconds, Section, Text, anchored
+from edge.config.values import TOPIC_PATTERN, PositiveSeconds, Section, Text, anchored
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class MqttConfig(Section, frozen=True, kw_only=True):
     fallback_hosts: tuple[Text, ...] = ()
     port: Annotated[int, msgspec.Meta(ge=1, le=_PORT_MAX)] = 1883
     version: Literal["auto", "5", "3.1.1"] = "auto"
-    topic_prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z")] = "sightpost"
+    topic_prefix: Annotated[str, msgspec.Meta(pattern=TOPIC_PATTERN)] = "sightpost"
     client_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
     username: Text | None = None
     password_file: Text | None = None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z"  # $ would let a line break pass
+TOPIC_PATTERN = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\Z"
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """A name that is safe as an MQTT topic level and as a folder."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f\x7f]*\Z")]

@@ -209,6 +209,8 @@ class Store:
         """Forget these events and mark these states as said; returns how many events were still there."""
         states = [(record.topic, record.id) for record in records if record.retain]
         self._writer.executemany("UPDATE states SET dirty = 0 WHERE topic = ? AND id = ? AND dirty", states)
+        # An empty payload takes a topic back: once a broker knows, there is nothing to say on it.
+        self._writer.executemany("DELETE FROM states WHERE topic = ? AND id = ? AND length(payload) = 0", states)
         return len(self._delete([record.number for record in records if not record.retain], ledger))
 
     def _delete(self, numbers: list[int], ledger: Ledger) -> list[tuple[int, str, float]]:

@@ -68,6 +68,16 @@ def test_a_state_is_said_once_until_it_changes(outbox: Outbox) -> None:
     assert texts(outbox.states(only_dirty=True)) == ["closed"]
 
 
+def test_a_topic_that_was_taken_back_is_forgotten_once_a_broker_knows(outbox: Outbox) -> None:
+    outbox.put(became("open"), Post("bay/state", b"", retain=True))
+    outbox.flush(10)
+    assert [record.topic for record in outbox.states(only_dirty=True)] == ["bay/state", "gate/state"]
+    for record in outbox.states(only_dirty=True):
+        outbox.delivered(record)
+    outbox.flush(10)
+    assert [record.topic for record in outbox.states(only_dirty=False)] == ["gate/state"]
+
+
 def test_delivered_events_are_gone_at_once_and_after_the_next_start(path: Path) -> None:
     outbox = Outbox.open(path, CONFIG)
     for text in "abcd":

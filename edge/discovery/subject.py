@@ -1,0 +1,33 @@
+"""What Home Assistant is to know of a watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.model_card import Kind
+    from edge.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A watch, as far as it matters to those who look at its answers.
+
+    Attributes:
+        name, camera: from the configuration.
+        kind: of the answers; ``embed`` gives none.
+        labels: what it may answer, beside ``unknown``; empty where that is not known beforehand.
+        pictures: whether it publishes pictures.
+    """
+
+    name: str
+    camera: str
+    kind: Kind
+    labels: tuple[str, ...]
+    pictures: bool = False
+
+    @classmethod
+    def of(cls, watch: Watch) -> Subject:
+        """A watch that has its model."""
+        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.model.kind, watch.model.labels)
