@@ -131,6 +131,8 @@ class Node:
         Raises:
             ValueError: it is damaged.
         """
+        if not record.payload:  # our own dialect once said something here, and takes it back
+            return Notice(record.topic, b"", retain=True)
         name = record.topic.removeprefix(self._base)
         match name.split("/"):
             case [watch, "event"]:
@@ -190,7 +192,7 @@ class Node:
             *numbers(None, now_ms),
             *unknown("gap", now_ms),
         ]
-        known = {record.topic.removeprefix(self._base): record for record in self._states()}
+        known = {record.topic.removeprefix(self._base): record for record in self._states() if record.payload}
         self._names.update(name for name in known if name.endswith(("/state", "/status")))
         for name in sorted(self._names):
             metrics += self._current(name, known.get(name)) or unknown(name, now_ms)

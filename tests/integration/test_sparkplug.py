@@ -222,6 +222,18 @@ def test_what_sparkplug_has_no_word_for_keeps_its_own_topic(outbox: Outbox, star
         eventually(lambda: host.other_topics == ["sightpost/porch/view/embedding"] and empty(outbox))
 
 
+def test_what_our_own_dialect_once_said_and_takes_back_is_no_metric(
+    outbox: Outbox, start: Start, broker: Broker
+) -> None:
+    with Host(broker.port) as host:
+        outbox.put(Post("sightpost/porch/old/state", b"", retain=True))
+        start(broker.port)
+        eventually(lambda: host.other_topics == ["sightpost/porch/old/state"])
+        eventually(lambda: not outbox.states(only_dirty=False))
+        assert [name for birth in host.of("NBIRTH") for name in birth.values if name.startswith("old/")] == []
+        assert outbox.stats().refused == 0
+
+
 def test_a_damaged_record_is_set_aside_and_the_rest_flows(outbox: Outbox, start: Start, broker: Broker) -> None:
     with Host(broker.port) as host:
         outbox.put(Post("sightpost/porch/gate/event", b"{}"))

@@ -174,7 +174,7 @@ def test_a_label_becomes_a_state_that_home_assistant_takes(label: str) -> None:
 
 
 def test_when_home_assistant_has_started_it_is_told_again_but_not_all_the_time() -> None:
-    described_now = Record(0, "1", TOPIC, b"{}", True, "e", Stamp(0, 0), earlier=False)
+    described_now = Record(0, "1", TOPIC, b"{}", retain=True, epoch="e", stamp=Stamp(0, 0), earlier=False)
     state = dataclasses.replace(described_now, topic=TOPICS.state("gate"))
     put: list[Post] = []
     birth = Birth("homeassistant", lambda: [described_now, state], put.append)
