@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.vectors import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """The answer when no class scores high enough, or the picture is like none of them."""
+STALE = "stale"
+"""The state when there is no answer that could be trusted: the camera shows nothing, or the last answer is too old."""
 NONE = "none"
 """The answer of a ``multilabel`` model that finds none of its labels."""
 JOINT = " + "
@@ -71,7 +73,13 @@ class Known:
 
 
 def chosen(
-    kind: Kind, labels: Sequence[str], scores: npt.NDArray[np.float32], thresholds: Mapping[str, float]
+    kind: Kind,
+    labels: Sequence[str],
+    scores: npt.NDArray[np.floating[Any]],
+    thresholds: Mapping[str, float],
+    *,
+    held: Collection[str] = (),
+    leave_score: float | None = None,
 ) -> tuple[str, ...]:
     """The labels that are the answer: one of ``classify`` and ``binary``, any number of ``multilabel``.
 
@@ -80,10 +88,18 @@ def chosen(
         labels: one per score.
         scores: ``(classes,)`` in 0…1.
         thresholds: the smallest score at which a label counts; of a ``binary`` model, its second label's.
+        held: labels that are the answer so far…
+        leave_score: …and remain it while they score at least this; ``None`` gives them no such advantage.
     """
+    stay = () if leave_score is None else [label for label in held if label in labels]
+    stay = [label for label in stay if scores[labels.index(label)] >= leave_score]
     if kind == "multilabel":
         pairs = zip(labels, scores, strict=True)
-        return tuple(label for label, score in pairs if score >= thresholds.get(label, DEFAULT_THRESHOLD))
+        return tuple(
+            label for label, score in pairs if score >= thresholds.get(label, DEFAULT_THRESHOLD) or label in stay
+        )
+    if stay:
+        return (stay[0],)
     if kind == "binary" and len(labels) == 2:  # noqa: PLR2004  the two answers of a yes-or-no question
         no, yes = labels
         return (yes if scores[1] >= thresholds.get(yes, DEFAULT_THRESHOLD) else no,)

@@ -88,7 +88,13 @@ class Daemon:
             publisher.start()
             lookouts = self._start_cameras(watches)
             reporter = Reporter(topics, outbox.put, clock=time.time, monotonic=time.monotonic)
-            observer = Observer(lookouts, on_answer=reporter.answer, on_status=reporter.camera, clock=time.monotonic)
+            observer = Observer(
+                lookouts,
+                on_answer=reporter.answer,
+                on_status=reporter.camera,
+                on_watches=reporter.watches,
+                clock=time.monotonic,
+            )
             self._observe(observer, publisher)
         finally:
             self._notifier.stopping()

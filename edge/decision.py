@@ -1,10 +1,24 @@
-"""From single answers to a state that a subscriber can trust. Pure: time comes with each answer."""
+"""From single looks to a state that a subscriber can trust. Pure: time comes with each look."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from edge.answer import UNKNOWN
+import numpy as np
+
+from edge.answer import JOINT, STALE, UNKNOWN, chosen
+from edge.smoothing import Mean, majority, mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge.model import Prediction
+    from edge.model_card import Kind
+
+NOT_LIKE_TRAINING = "unlike anything in training"
+LOW_SCORE = "low score"
+_VISITS_MAX = 1000  # labels of a multilabel model combine; the states longest not entered are forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,14 +26,35 @@ class Rules:
     """When an answer becomes the state.
 
     Attributes:
-        hold_s: it must have been the same for this long…
-        hold_frames: …and in this many answers in a row.
+        kind, thresholds: of the model.
+        smooth_s: time constant of the scores' mean; 0 takes each look for itself.
+        majority: how many of the last answers vote; 1 takes each for itself.
         min_score: below this score an answer is ``unknown``; 0…1.
+        min_scores: likewise, of single labels; of a ``multilabel`` model it is at what score the label counts.
+        leave_score: the state stays while its own score is at least this; ``None`` for no such advantage.
+        hold_s: an answer must have been the same for this long…
+        hold_frames: …and in this many looks in a row.
+        cooldown_s: the state changes no sooner than this after its last change.
     """
 
+    kind: Kind = "classify"
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    smooth_s: float = 0.0
+    majority: int = 1
+    min_score: float = 0.0
+    min_scores: Mapping[str, float] = field(default_factory=dict)
+    leave_score: float | None = None
     hold_s: float = 0.0
     hold_frames: int = 1
-    min_score: float = 0.0
+    cooldown_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Visits:
+    """How often a state was entered, and how long it lasted altogether until it was last left."""
+
+    count: int = 0
+    total_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,32 +63,113 @@ class Decision:
 
     Attributes:
         label: the state; ``None`` before the first.
+        reason: why it is ``unknown`` or ``stale``.
+        entered_s: when it became the state.
         candidate: an answer that differs from the state and has yet to hold.
         since_s: when the candidate was first seen.
-        count: how many answers in a row it has been.
+        count: how many looks in a row it has been.
+        mean: of the scores.
+        recent: the last answers, the oldest first, as many as vote.
+        seen: the last look as it was judged: with the mean of the scores.
+        visits: by state, up to the present one's entry.
     """
 
     label: str | None = None
+    reason: str | None = None
+    entered_s: float = 0.0
     candidate: str | None = None
     since_s: float = 0.0
     count: int = 0
+    mean: Mean | None = None
+    recent: tuple[str, ...] = ()
+    seen: Prediction | None = None
+    visits: Mapping[str, Visits] = field(default_factory=dict)
 
 
-def decide(before: Decision, label: str, score: float, clock_s: float, rules: Rules) -> Decision:
-    """Take in one answer; the state has changed if ``label`` of the result differs from that of ``before``.
+def decide(before: Decision, look: Prediction, clock_s: float, rules: Rules) -> Decision:
+    """Take in one look; the state has changed if ``label`` of the result differs from that of ``before``.
 
     Args:
         before: the decision so far.
-        label: the answer's top class.
-        score: of that class, 0…1; what is no number counts as too low.
+        look: scores of the classes, and whether they can be trusted; what is no number counts as too low.
         clock_s: when the frame was taken, on a clock that does not jump.
         rules: of the watch.
     """
-    answer = label if score >= rules.min_score else UNKNOWN
+    smooth = mean(before.mean, look.scores, known=look.known, clock_s=clock_s, smooth_s=rules.smooth_s)
+    held = _held(before.label)
+    picked = chosen(
+        rules.kind, look.labels, smooth.scores, _thresholds(rules), held=held, leave_score=rules.leave_score
+    )
+    seen = replace(look, scores=smooth.scores.astype(np.float32), chosen=picked, known=smooth.is_known)
+    answer, reason = _judged(seen, held, rules)
+    recent = (*before.recent, answer)[-rules.majority :]
+    answer = majority(recent, before.label)
+    reason = reason if answer == UNKNOWN else None
+    now = replace(before, mean=smooth, recent=recent, seen=seen)
     if answer == before.label:
-        return Decision(label=before.label)
+        return replace(now, candidate=None, count=0, reason=reason or before.reason)
     same = answer == before.candidate
     since_s, count = (before.since_s, before.count + 1) if same else (clock_s, 1)
-    if count >= rules.hold_frames and clock_s - since_s >= rules.hold_s:
-        return Decision(label=answer)
-    return Decision(label=before.label, candidate=answer, since_s=since_s, count=count)
+    has_held = count >= rules.hold_frames and clock_s - since_s >= rules.hold_s
+    if has_held and not _cools(before, clock_s, rules):
+        return _entered(now, answer, reason, clock_s)
+    return replace(now, candidate=answer, since_s=since_s, count=count)
+
+
+def lose(before: Decision, reason: str, clock_s: float) -> Decision:
+    """There is nothing to trust any more: the state is ``stale`` at once, and what comes after begins anew."""
+    if before.label == STALE:
+        return replace(before, reason=reason)
+    return replace(_entered(before, STALE, reason, clock_s), mean=None, recent=(), seen=None)
+
+
+def dwell_s(decision: Decision, clock_s: float) -> float:
+    """How long the present state has lasted."""
+    return max(0.0, clock_s - decision.entered_s)
+
+
+def _held(label: str | None) -> tuple[str, ...]:
+    return () if label in (None, UNKNOWN, STALE) else tuple(label.split(JOINT))
+
+
+def _thresholds(rules: Rules) -> Mapping[str, float]:
+    return {**rules.thresholds, **rules.min_scores} if rules.kind == "multilabel" else rules.thresholds
+
+
+def _judged(seen: Prediction, held: tuple[str, ...], rules: Rules) -> tuple[str, str | None]:
+    """The answer of one look, and why it is ``unknown`` where it is."""
+    if not seen.known:
+        return UNKNOWN, NOT_LIKE_TRAINING
+    label = seen.label
+    parts = [label] if label in seen.labels else label.split(JOINT)
+    for part in parts:
+        needed = rules.min_scores.get(part, rules.min_score)
+        if rules.leave_score is not None and (part in held or label in held):
+            needed = min(needed, rules.leave_score)
+        if not seen.score_of(part) >= needed:  # written so that NaN is too low
+            return UNKNOWN, LOW_SCORE
+    return label, None
+
+
+def _cools(before: Decision, clock_s: float, rules: Rules) -> bool:
+    return before.label not in (None, STALE) and dwell_s(before, clock_s) < rules.cooldown_s
+
+
+def _entered(before: Decision, label: str, reason: str | None, clock_s: float) -> Decision:
+    visits = dict(before.visits)
+    if before.label is not None:
+        left = visits.get(before.label, Visits())
+        visits[before.label] = replace(left, total_s=left.total_s + dwell_s(before, clock_s))
+    entered = visits.pop(label, Visits())  # put last: what comes first was longest not entered
+    visits[label] = replace(entered, count=entered.count + 1)
+    while len(visits) > _VISITS_MAX:
+        del visits[next(iter(visits))]
+    return replace(
+        before,
+        label=label,
+        reason=reason,
+        entered_s=clock_s,
+        candidate=None,
+        count=0,
+        visits=visits,
+    )

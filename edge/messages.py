@@ -41,6 +41,10 @@ class Topics:
         """Every change of what the watch sees."""
         return f"{self.prefix}/{self.device}/{watch}/event"
 
+    def watch_status(self, watch: str) -> str:
+        """How the watch itself is: retained."""
+        return f"{self.prefix}/{self.device}/{watch}/status"
+
     def embedding(self, watch: str) -> str:
         """The feature vector of every look."""
         return f"{self.prefix}/{self.device}/{watch}/embedding"
@@ -91,8 +95,11 @@ class _Answer(Message, frozen=True, kw_only=True):
     camera: str
     kind: Kind
     label: str
+    reason: str | None = None
     score: float | None
     top: tuple[Score, ...] = ()
+    count: int = 1
+    total_s: float = 0.0
     captured_at: str
     clock: Clock
     model: Model
@@ -107,10 +114,13 @@ class StateMessage(_Answer, frozen=True, kw_only=True):
     Attributes:
         device, watch, camera: their names.
         kind: the model's kind of answer.
-        label: the answer, or ``unknown``.
-        score: of that label, 0…1.
+        label: the answer, or ``unknown``, or ``stale`` where there is none that could be trusted.
+        reason: why it is ``unknown`` or ``stale``.
+        score: of that label, 0…1, after smoothing; ``null`` where it is ``stale``.
         top: the best labels, best first.
-        captured_at: when the frame was taken: ISO 8601, UTC, milliseconds.
+        count: how often this state was entered since the start, this time included.
+        total_s: how long it had lasted altogether, this time not included.
+        captured_at: when the frame was taken: ISO 8601, UTC, milliseconds; without a frame, when it became ``stale``.
         replayed: it was sent later than live: after an outage, a reconnection or a restart.
     """
 
@@ -118,9 +128,42 @@ class StateMessage(_Answer, frozen=True, kw_only=True):
 
 
 class EventMessage(_Answer, frozen=True, kw_only=True):
-    """``<watch>/event``: the state changed. As the state, and the label ``previous`` to it (``null`` for the first)."""
+    """``<watch>/event``: the state changed. As the state, and what was before.
+
+    Attributes:
+        previous: the label before; ``null`` for the first.
+        dwell_s: for how long it had been the state.
+    """
 
     previous: str | None
+    dwell_s: float = 0.0
+    replayed: bool = False
+
+
+class WatchStatusMessage(Message, frozen=True, kw_only=True):
+    """``<watch>/status``, retained, once a minute: how the watch itself is. Numbers count since the start.
+
+    Attributes:
+        resting: why it does not look now: ``paused``, ``outside its schedule``, ``it looks on command only``.
+        interval_s: between two looks; 0 is at every frame.
+        looks: answers of the model, of which so many were ``unknown``.
+        still: looks that were saved because nothing had moved.
+        missed: looks that were due and not taken because the device was busy.
+        untrusted: frames that were worth nothing.
+        at: when it was said.
+    """
+
+    device: str
+    watch: str
+    resting: str | None = None
+    interval_s: float
+    looks: int
+    unknown: int
+    still: int
+    missed: int
+    untrusted: int
+    at: str
+    clock: Clock
     replayed: bool = False
 
 
@@ -224,12 +267,12 @@ class DeviceStatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxStatus | None = None
 
 
-def changed(topics: Topics, state: StateMessage, *, previous: str | None) -> tuple[Post, Post]:
+def changed(topics: Topics, state: StateMessage, *, previous: str | None, dwell_s: float = 0.0) -> tuple[Post, Post]:
     """Make the two posts of a watch's new answer, which belong into one ``Outbox.put``: its state and the event."""
     fields = {name: getattr(state, name) for name in _Answer.__struct_fields__}
     return (
         Post(topics.state(state.watch), state, retain=True),
-        Post(topics.event(state.watch), EventMessage(**fields, previous=previous)),
+        Post(topics.event(state.watch), EventMessage(**fields, previous=previous, dwell_s=dwell_s)),
     )
 
 
@@ -267,7 +310,7 @@ def as_corrected(payload: bytes, *, boot: str, behind_s: float) -> bytes:
     clock = fields.get("clock")
     if not boot or clock is None or clock["boot_id"] != boot or "cause" in fields:
         return payload
-    for name in ("captured_at", "since"):
+    for name in ("captured_at", "since", "at"):
         if name in fields:
             fields[name] = utc(datetime.fromisoformat(fields[name]).timestamp() + behind_s)
     clock["corrected"] = True

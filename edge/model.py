@@ -117,7 +117,7 @@ class Model:
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
         self._known = _known(file, self.engine)
-        self._thresholds = file.card.thresholds if file.card else {}
+        self.thresholds = file.card.thresholds if file.card else {}
 
     @classmethod
     def load(
@@ -186,7 +186,7 @@ class Model:
             self.labels,
             scores,
             embedding,
-            chosen(self.kind, self.labels, scores, self._thresholds),
+            chosen(self.kind, self.labels, scores, self.thresholds),
             self._known is None or self._known.knows(scores, embedding),
         )
 

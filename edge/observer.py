@@ -6,14 +6,18 @@ Models run in threads of their own (``edge.inference``), so that a picture is pr
 from __future__ import annotations
 
 import math
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import numpy as np
+
 from edge.calls import Calls
 from edge.errors import CameraError
 from edge.inference import Inference
+from edge.watch import Answer
 
 if TYPE_CHECKING:
     import socket
@@ -22,12 +26,15 @@ if TYPE_CHECKING:
     from edge.camera import Camera, CameraStatus
     from edge.frame import Frame
     from edge.model import Model
-    from edge.watch import Answer, Embedded, Watch
+    from edge.watch import Embedded, Watch
 
 _T = TypeVar("_T")
 
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
+MINUTE_S = 60.0
+WORTHLESS = frozenset({"stale", "dark", "frozen", "covered"})
+"""States of a camera in which its picture says nothing."""
 AHEAD = 2
 """Frames of a recording on order: one is decoded while another is on its way."""
 
@@ -77,7 +84,9 @@ class Observer:
         lookouts: cameras, started, with their watches.
         on_answer: what to do with each answer; it must not block.
         on_status: what to do when a camera's state has changed: name and status.
+        on_watches: what to do with all watches, once a minute and when one of them begins or ends to rest.
         clock: monotonic seconds, the one that live frames carry.
+        local_time: the time of day, for schedules.
         wait: for one of some connections, at most so many seconds; those that are readable.
     """
 
@@ -87,13 +96,17 @@ class Observer:
         *,
         on_answer: Callable[[Answer | Embedded], None],
         on_status: Callable[[str, CameraStatus], None],
+        on_watches: Callable[[Sequence[Watch]], None] = lambda _: None,
         clock: Callable[[], float],
+        local_time: Callable[[], time.struct_time] = time.localtime,
         wait: Callable[[list[socket.socket | int], float], Sequence[object]] = wait,
     ) -> None:
         self._lookouts = lookouts
         self._on_answer = on_answer
         self._on_status = on_status
+        self._on_watches = on_watches
         self._clock = clock
+        self._local_time = local_time
         self._wait = wait
         self._calls = Calls()
         models = {watch.model for lookout in lookouts for watch in lookout.watches}
@@ -102,6 +115,8 @@ class Observer:
         }
         self._stopping = False
         self._tick_at_s = -math.inf
+        self._tell_at_s = -math.inf
+        self._told_resting: list[str | None] = []
         self.last_turn_s = clock()
 
     def __enter__(self) -> Self:
@@ -185,7 +200,7 @@ class Observer:
         for lookout in self._lookouts:
             due_s = lookout.due_s()
             if due_s <= now_s:
-                self._order(lookout, every=due_s == -math.inf)
+                self._order(lookout, now_s, every=due_s == -math.inf)
             else:
                 timeout_s = min(timeout_s, due_s - now_s)
             if lookout.camera.connection is not None:
@@ -198,22 +213,43 @@ class Observer:
             if lookout.camera.connection in ready:
                 self._look(lookout)
 
-    def _order(self, lookout: Lookout, *, every: bool) -> None:
+    def _order(self, lookout: Lookout, now_s: float, *, every: bool) -> None:
         """Order frames as long as there is an interpreter for them; more of a live camera's would only grow old."""
         room = max(self._inferences[watch.model].capacity for watch in lookout.watches) - lookout.held
-        if room > 0:
-            lookout.camera.request((AHEAD if lookout.recorded else room) if every else 1)
+        if room <= 0:
+            return
+        lookout.camera.request((AHEAD if lookout.recorded else room) if every else 1)
+        for watch in lookout.watches:
+            if not lookout.recorded and watch.due_s <= now_s:
+                watch.cadence.ordered(now_s)
 
     def _look(self, lookout: Lookout) -> None:
+        state = lookout.camera.status.state
         for frame in lookout.camera.receive():
             due = [watch for watch in lookout.watches if watch.due_s <= frame.clock_s]
-            if not due:
+            looks = [
+                (watch, watch.look(frame, untrusted=self._distrust(lookout, watch, frame, state))) for watch in due
+            ]
+            for _, answer in looks:
+                if isinstance(answer, Answer):
+                    self._on_answer(answer)
+            pictures = [(watch, picture) for watch, picture in looks if isinstance(picture, np.ndarray)]
+            if not pictures:
                 lookout.camera.release(frame)
                 continue
             lookout.held += 1
-            sight = Sight(lookout, frame, len(due))
-            for watch in due:
-                self._inferences[watch.model].ask(Look(watch, sight), watch.look(frame))
+            sight = Sight(lookout, frame, len(pictures))
+            for watch, picture in pictures:
+                self._inferences[watch.model].ask(Look(watch, sight), picture)
+
+    def _distrust(self, lookout: Lookout, watch: Watch, frame: Frame, state: str) -> str | None:
+        """Why a frame is worth nothing to a watch, if so."""
+        if state in WORTHLESS:
+            return state
+        max_age_s = watch.config.max_age_s
+        if max_age_s is not None and not lookout.recorded and self._clock() - frame.clock_s > max_age_s:
+            return f"the frame is older than {max_age_s:g} s"
+        return None
 
     def _take_answers(self) -> None:
         for model, inference in self._inferences.items():
@@ -227,9 +263,30 @@ class Observer:
 
     def _tick(self, now_s: float) -> None:
         self._tick_at_s = now_s + TICK_S
+        local = self._local_time()
         for lookout in self._lookouts:
             lookout.camera.tick(now_s)
             status = lookout.camera.status
             if lookout.last_status is None or status.state != lookout.last_status.state:
                 self._on_status(lookout.camera.name, status)
             lookout.last_status = status
+            for watch in lookout.watches:
+                self._age(lookout, watch, now_s, local)
+        self._tell_of_watches(now_s)
+
+    def _tell_of_watches(self, now_s: float) -> None:
+        """Once a minute, and when one has begun or ended to rest."""
+        watches = [watch for lookout in self._lookouts for watch in lookout.watches]
+        resting = [watch.cadence.resting for watch in watches]
+        if now_s >= self._tell_at_s or resting != self._told_resting:
+            self._tell_at_s, self._told_resting = now_s + MINUTE_S, resting
+            self._on_watches(watches)
+
+    def _age(self, lookout: Lookout, watch: Watch, now_s: float, local: time.struct_time) -> None:
+        watch.follow(local)
+        if lookout.recorded:  # its clock is the position of the recording, which stands still while nobody looks
+            return
+        status = lookout.camera.status
+        lost = watch.lose_sight(status.state, now_s) if status.state in WORTHLESS else watch.age(now_s)
+        if lost is not None:
+            self._on_answer(lost)

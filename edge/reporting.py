@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
+from edge.answer import STALE
 from edge.errors import one_line
-from edge.messages import CameraStatusMessage, Clock, EmbeddingMessage, Model, Score, StateMessage, changed, utc
+from edge.messages import (
+    CameraStatusMessage,
+    Clock,
+    EmbeddingMessage,
+    Model,
+    Score,
+    StateMessage,
+    WatchStatusMessage,
+    changed,
+    utc,
+)
 from edge.record import Post, Priority, boot_id, clock_quality
 from edge.throttle import Throttle
 from edge.vectors import pack
 from edge.watch import Embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge.camera import CameraStatus
     from edge.messages import Topics
-    from edge.watch import Answer
+    from edge.watch import Answer, Watch
 
 logger = logging.getLogger(__name__)
 
 SCORE_DIGITS = 4
 """An int8 model has no more to say."""
+MISSED_SHARE = 0.05
+"""How many of the looks that were due may be dropped before it is worth a word."""
 
 
 class Reporter:
@@ -49,6 +63,7 @@ class Reporter:
         self._monotonic = monotonic
         self._boot_id = boot_id()
         self._throttle = Throttle(monotonic=monotonic)
+        self._told: dict[str, tuple[int, int]] = {}
 
     def answer(self, answer: Answer | Embedded) -> None:
         """Say a state that has changed, or a feature vector; an answer that changes nothing is no news."""
@@ -58,24 +73,68 @@ class Reporter:
         if answer.label is None or not answer.changed:
             return
         watch = answer.watch
-        before = f", before: {answer.previous}" if answer.previous else ""
-        logger.info("watch %s: %s", watch.name, one_line(f"{answer.label} {answer.score:.2f}{before}"))
-        top = tuple(
-            Score(label, round(score, SCORE_DIGITS)) for label, score in answer.prediction.top(watch.config.top)
-        )
+        self._log_answer(answer)
+        best = answer.prediction.top(watch.config.top) if answer.prediction else []
+        top = tuple(Score(label, round(score, SCORE_DIGITS)) for label, score in best)
         state = StateMessage(
             device=self._topics.device,
             watch=watch.name,
             camera=watch.config.camera,
             kind=watch.model.kind,
             label=answer.label,
+            reason=answer.reason,
             score=round(answer.score, SCORE_DIGITS),
             top=top,
-            captured_at=utc(answer.frame.captured_at_s),
+            count=answer.visits.count,
+            total_s=round(answer.visits.total_s, 3),
+            captured_at=utc(answer.frame.captured_at_s if answer.frame else self._clock()),
             clock=self._stamp(),
             model=Model(name=watch.model.name, version=watch.model.version),
         )
-        self._put(*changed(self._topics, state, previous=answer.previous))
+        self._put(*changed(self._topics, state, previous=answer.previous, dwell_s=round(answer.dwell_s, 3)))
+
+    def _log_answer(self, answer: Answer) -> None:
+        score = "" if math.isnan(answer.score) else f" {answer.score:.2f}"
+        reason = f" ({answer.reason})" if answer.reason else ""
+        before = f", before: {answer.previous}" if answer.previous else ""
+        level = logging.WARNING if answer.label == STALE else logging.INFO
+        logger.log(level, "watch %s: %s", answer.watch.name, one_line(f"{answer.label}{score}{reason}{before}"))
+
+    def watches(self, watches: Sequence[Watch]) -> None:
+        """Say how the watches themselves are, and in the log which of them the device is too slow for."""
+        for watch in watches:
+            tally, cadence = watch.tally, watch.cadence
+            message = WatchStatusMessage(
+                device=self._topics.device,
+                watch=watch.name,
+                resting=cadence.resting,
+                interval_s=cadence.interval_s,
+                looks=tally.looks,
+                unknown=tally.unknown,
+                still=tally.still,
+                missed=cadence.missed,
+                untrusted=tally.untrusted,
+                at=utc(self._clock()),
+                clock=self._stamp(),
+            )
+            self._put(Post(self._topics.watch_status(watch.name), message, retain=True))
+        self._warn_of_missed(watches)
+
+    def _warn_of_missed(self, watches: Sequence[Watch]) -> None:
+        behind = []
+        for watch in watches:
+            seen, missed = watch.tally.looks + watch.tally.still, watch.cadence.missed
+            seen_before, missed_before = self._told.get(watch.name, (0, 0))
+            self._told[watch.name] = (seen, missed)
+            due = seen - seen_before + missed - missed_before
+            if due and (missed - missed_before) / due > MISSED_SHARE:
+                behind.append(f"{watch.name} {100 * (missed - missed_before) / due:.0f} %")
+        if behind:
+            logger.warning(
+                "this device cannot look as often as it is asked to; looks that were dropped: %s; "
+                'give longer intervals, a smaller model, or cadence = "motion"',
+                ", ".join(behind),
+            )
 
     def _embedding(self, seen: Embedded) -> None:
         """Vectors are the first to go when the outbox is full: there is one for every look."""

@@ -16,6 +16,7 @@ from edge.messages import (
     EventMessage,
     GapMessage,
     StateMessage,
+    WatchStatusMessage,
 )
 
 PAYLOADS: dict[str, type[msgspec.Struct]] = {
@@ -25,6 +26,7 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "gap": GapMessage,
     "state": StateMessage,
     "status": DeviceStatusMessage,
+    "watch-status": WatchStatusMessage,
 }
 """File name and payload of each topic."""
 

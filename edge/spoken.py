@@ -32,21 +32,33 @@ def _worded(name: str, fields: dict[str, Any]) -> tuple[str, str]:
         case ["camera", camera, "status"]:
             reason = f": {fields['reason']}" if fields["reason"] else ""
             return fields["since"], f"camera {camera} is {fields['status']}{reason}"
-        case [watch, "state"]:
-            return fields["captured_at"], f"{watch} is {_answer(fields)}"
-        case [watch, "event"]:
-            before = fields["previous"]
-            change = "begins with" if before is None else f"was {before}, becomes"
-            return fields["captured_at"], f"{watch} {change} {_answer(fields)}"
+        case [watch, "status"]:
+            return fields["at"], f"watch {watch} {_watch(fields)}"
+        case [watch, "state" | "event"]:
+            return fields["captured_at"], f"{watch} {_change(fields)} {_answer(fields)}"
         case _:
             return str(
                 fields.get("captured_at", "")
             ), f"{name} {msgspec.json.encode(fields)[:200].decode(errors='replace')}"
 
 
+def _change(fields: dict[str, Any]) -> str:
+    if "previous" not in fields:
+        return "is"
+    before = fields["previous"]
+    return "begins with" if before is None else f"was {before}, becomes"
+
+
 def _answer(fields: dict[str, Any]) -> str:
     score = "" if fields["score"] is None else f" ({fields['score']:.0%})"
-    return f"{fields['label']}{score}"
+    reason = f": {fields['reason']}" if fields.get("reason") else ""
+    return f"{fields['label']}{score}{reason}"
+
+
+def _watch(fields: dict[str, Any]) -> str:
+    words = f"rests: {fields['resting']}" if fields["resting"] else "looks"
+    words += f"; {fields['looks']} looks since the start"
+    return words + (f", {fields['missed']} missed" if fields["missed"] else "")
 
 
 def _device(fields: dict[str, Any]) -> str:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edge.answer import UNKNOWN
-from edge.decision import Decision, Rules, decide
+import numpy as np
+
+from edge.answer import STALE, UNKNOWN
+from edge.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
+from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
 from edge.errors import ConfigError
+from edge.motion import MotionGate
+from edge.region import Region
 from edge.runtime import EMBEDDING
+from edge.schedule import Schedule
 from edge.vectors import unit
 
 if TYPE_CHECKING:
+    import time
     from concurrent.futures import Future
 
-    import numpy as np
     import numpy.typing as npt
 
     from edge.config import WatchConfig
-    from edge.frame import Frame
+    from edge.frame import Frame, Image
     from edge.model import Model, Prediction
 
 DECIDABLE = ("classify", "binary", "multilabel")
@@ -38,25 +43,58 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a watch makes of one frame.
+    """What a watch makes of one frame, or of there being none.
 
     Attributes:
+        frame: the frame; ``None`` where the state became ``stale`` without one.
+        prediction: the scores, smoothed as the watch is told to; ``None`` where nobody has looked.
         label: the state after this frame; ``None`` while the first one has yet to hold.
         previous: the state before it.
-        score: of ``label`` in this frame, 0…1; for ``unknown`` that of the best class.
+        score: of ``label`` in this frame, 0…1; for ``unknown`` that of the best class; not a number where it is stale.
+        reason: why the state is ``unknown`` or ``stale``.
+        dwell_s: how long the state had lasted until this frame; where it changed, the previous one.
+        visits: of ``label``: how often it was entered, and for how long before.
     """
 
     watch: Watch
-    frame: Frame
-    prediction: Prediction
+    frame: Frame | None
+    prediction: Prediction | None
     label: str | None
     previous: str | None
     score: float
+    reason: str | None = None
+    dwell_s: float = 0.0
+    visits: Visits = field(default_factory=Visits)
 
     @property
     def changed(self) -> bool:
         """Whether this frame changed the state."""
         return self.label != self.previous
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a watch has done since the start.
+
+    Attributes:
+        looks: answers of the model.
+        still: looks that the motion gate saved.
+        untrusted: frames that were not looked at because the camera's picture was worth nothing.
+        unknown: looks whose answer was ``unknown``.
+    """
+
+    looks: int = 0
+    still: int = 0
+    untrusted: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A look that the model is asked about: who wants to know, and why it is worth nothing, if it is."""
+
+    asked: list[Future[Answer | Embedded]]
+    untrusted: str | None
 
 
 class Watch:
@@ -69,55 +107,56 @@ class Watch:
             ConfigError: the model does not give what the watch is to publish.
         """
         self.embeds = config.output == "embedding" or (config.output == "auto" and model.kind == "embed")
-        if self.embeds and EMBEDDING not in model.engine.outputs:
-            raise ConfigError(
-                f"watches.{name}.output: {model.file.path} gives no feature vectors; use a model of kind 'embed', "
-                'or output = "answer"'
-            )
-        if not self.embeds and model.kind not in DECIDABLE:
-            raise ConfigError(
-                f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which names no class; "
-                f'use a model of kind {" or ".join(DECIDABLE)}, or output = "embedding"'
-            )
+        _check_output(name, model, embeds=self.embeds)
+        _check_labels(name, config, model)
         self.name = name
         self.config = config
         self.model = model
-        self._rules = Rules(hold_s=config.hold_s, hold_frames=config.hold_frames, min_score=config.min_score)
+        self.region = Region.of(name, config)
+        self.cadence = Cadence(config.interval_s)
+        self.tally = Tally()
+        self._rules = rules_of(config, model)
         self._decision = Decision()
-        self._interval_s = config.interval_s
-        self._next_s = 0.0  # frames' clocks begin at 0 at the earliest, so the first frame is always looked at
-        self._looked_s: float | None = None
+        self._schedule = Schedule.parse(config.schedule)
+        settle_s = config.hold_s + config.hold_frames * config.interval_s + 2 * config.smooth_s
+        self._gate = MotionGate(config.motion, settle_s) if config.cadence == "motion" else None
         self._asked: list[Future[Answer | Embedded]] = []
-        self._awaited: deque[list[Future[Answer | Embedded]]] = deque()  # of each look that has no answer yet
-        self.paused = False
+        self._pending: deque[_Pending] = deque()  # looks that have no answer yet
+        self._answered_s: float | None = None
+        if config.cadence == "command":
+            self.cadence.rest(ON_COMMAND)
 
     @property
     def due_s(self) -> float:
-        """When it wants to look again, on the frames' clock; minus infinity where it looks at every frame."""
-        if self._asked:
-            return 0.0
-        if self.paused:
-            return math.inf
-        return self._next_s if self._interval_s else -math.inf
+        """When it wants to look, on the frames' clock: minus infinity is at every frame, infinity not at all."""
+        return 0.0 if self._asked else self.cadence.due_s
 
     @property
-    def interval_s(self) -> float:
-        """How often it looks; 0 is at every frame."""
-        return self._interval_s
+    def state(self) -> str | None:
+        """What is decided so far."""
+        return self._decision.label
 
-    def set_interval(self, interval_s: float) -> None:
-        """Look in another interval until the next start; the configuration stays as it is."""
-        self._interval_s = interval_s
-        if self._looked_s is not None:
-            self._next_s = self._looked_s + interval_s
+    @property
+    def paused(self) -> bool:
+        """Whether it was paused and not resumed."""
+        return self.cadence.resting == PAUSED
 
     def pause(self) -> None:
         """Look no more, unless asked; what is decided stays."""
-        self.paused = True
+        self.cadence.rest(PAUSED)
 
     def resume(self) -> None:
         """Look again as before."""
-        self.paused = False
+        self.cadence.wake(PAUSED)
+
+    def set_interval(self, interval_s: float) -> None:
+        """Look in another interval until the next start; the configuration stays as it is."""
+        self.cadence.set_interval(interval_s)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits for an answer out of turn."""
+        return bool(self._asked)
 
     def ask(self, answer: Future[Answer | Embedded]) -> None:
         """Give one answer out of turn, paused or not: of the next frame."""
@@ -125,42 +164,165 @@ class Watch:
 
     def forget_asks(self) -> None:
         """Cancel what was asked for and not answered."""
-        for answer in (*self._asked, *itertools.chain.from_iterable(self._awaited)):
+        for answer in (*self._asked, *(answer for pending in self._pending for answer in pending.asked)):
             answer.cancel()
         self._asked.clear()
-        self._awaited.clear()
+        self._pending.clear()
 
-    def look(self, frame: Frame) -> npt.NDArray[Any]:
-        """Prepare what the model is to be asked about a frame, ``(H, W, C)``, and plan the next look."""
-        self._plan_next(frame.clock_s)
-        self._awaited.append(self._asked)
-        self._asked = []
-        return self.model.prepare(frame.image, roi=self.config.roi)
+    def look(self, frame: Frame, *, untrusted: str | None = None) -> npt.NDArray[Any] | Answer | None:
+        """Plan the next look, and prepare what the model is to be asked about a frame.
+
+        Args:
+            frame: of its camera.
+            untrusted: why the frame is worth nothing; the state is ``stale`` then, and the model is not asked unless a
+                person wants to know.
+
+        Returns:
+            The picture for the model, ``(H, W, C)``, whose answer is to be given to ``take``; an answer where none is
+            needed; ``None`` where there is nothing to say: nothing has moved.
+        """
+        self.cadence.looked(frame.clock_s, frame.number)
+        asked, self._asked = self._asked, []
+        try:
+            image = self.region.cut(frame.image)
+        except ConfigError as error:  # the camera has another size than its pixels were chosen for
+            return self._refused(frame, str(error), asked)
+        if untrusted and not asked:
+            return self._refused(frame, untrusted, asked)
+        if not asked and not self._is_worth_it(image, frame):
+            self.tally.still += 1
+            return None
+        self._pending.append(_Pending(asked, untrusted))
+        picture = self.model.prepare(image)
+        return picture.copy() if self.region.is_reused and np.may_share_memory(picture, image) else picture
 
     def take(self, frame: Frame, prediction: Prediction) -> Answer | Embedded:
         """Take what the model said of the frame of the first ``look`` that has no answer yet, and decide.
 
         Who has asked for an answer gets it.
         """
-        answer = self._decided(frame, prediction)
-        for future in self._awaited.popleft():
-            if future.set_running_or_notify_cancel():
-                future.set_result(answer)
+        pending = self._pending.popleft()
+        answer = self._answer(frame, prediction, pending.untrusted)
+        _give(pending.asked, answer)
         return answer
 
-    def _decided(self, frame: Frame, prediction: Prediction) -> Answer | Embedded:
+    def lose_sight(self, reason: str, clock_s: float) -> Answer | None:
+        """The camera shows nothing: the state is ``stale``; ``None`` where it has been so already."""
+        answer = self._lost(reason, clock_s, None)
+        return answer if answer and answer.changed else None
+
+    def follow(self, local: time.struct_time) -> None:
+        """Look or rest as the schedule says; ``local`` is the time of day."""
+        if self._schedule.is_open(local):
+            self.cadence.wake(OFF_SCHEDULE)
+        else:
+            self.cadence.rest(OFF_SCHEDULE)
+
+    def age(self, now_s: float) -> Answer | None:
+        """Let an answer that is older than ``max_age_s`` become ``stale``; now is on the frames' clock."""
+        max_age_s = self.config.max_age_s
+        if max_age_s is None or self._answered_s is None or now_s - self._answered_s <= max_age_s:
+            return None
+        return self.lose_sight(self.cadence.resting or f"no answer for {max_age_s:g} s", now_s)
+
+    def _is_worth_it(self, image: Image, frame: Frame) -> bool:
+        """Whether something has moved, or the last answer grows old."""
+        if self._gate is None:
+            return True
+        moves = self._gate.lets_through(image, frame.clock_s, self.region.coverage(frame.image))
+        ages = (
+            self.config.max_age_s is not None and frame.clock_s - (self._answered_s or 0.0) > self.config.max_age_s / 2
+        )
+        return moves or ages
+
+    def _answer(self, frame: Frame, prediction: Prediction, untrusted: str | None) -> Answer | Embedded:
+        self.tally.looks += 1
         if self.embeds and prediction.embedding is not None:
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
-        before = self._decision
-        self._decision = decide(before, prediction.label, prediction.score, frame.clock_s, self._rules)
-        label = self._decision.label
-        score = prediction.score if label in (None, UNKNOWN) else prediction.score_of(label)
-        return Answer(self, frame, prediction, label, before.label, score)
+        if untrusted:
+            return self._judged(lose(self._decision, untrusted, frame.clock_s), frame, prediction)
+        self._answered_s = frame.clock_s
+        after = decide(self._decision, prediction, frame.clock_s, self._rules)
+        self.tally.unknown += after.recent[-1] == UNKNOWN
+        return self._judged(after, frame, after.seen)
 
-    def _plan_next(self, clock_s: float) -> None:
-        """Keep the beat: the next look is one interval after this one was due, unless that has passed as well."""
-        self._looked_s = clock_s
-        if clock_s < self._next_s:
-            return  # a look out of turn leaves the beat as it is
-        on_beat_s = self._next_s + self._interval_s
-        self._next_s = on_beat_s if on_beat_s > clock_s else clock_s + self._interval_s
+    def _refused(self, frame: Frame, reason: str, asked: list[Future[Answer | Embedded]]) -> Answer | None:
+        self.tally.untrusted += 1
+        answer = self._lost(reason, frame.clock_s, frame)
+        _give(asked, answer)
+        return answer
+
+    def _lost(self, reason: str, clock_s: float, frame: Frame | None) -> Answer | None:
+        if self.embeds:
+            return None
+        return self._judged(lose(self._decision, reason, clock_s), frame, None)
+
+    def _judged(self, after: Decision, frame: Frame | None, prediction: Prediction | None) -> Answer:
+        before, self._decision = self._decision, after
+        clock_s = frame.clock_s if frame else after.entered_s
+        return Answer(
+            self,
+            frame,
+            prediction,
+            after.label,
+            before.label,
+            _score(after, prediction),
+            after.reason,
+            dwell_s(before, clock_s),
+            after.visits.get(after.label or "", Visits()),
+        )
+
+
+def rules_of(config: WatchConfig, model: Model) -> Rules:
+    """The rules by which a watch decides."""
+    return Rules(
+        kind=model.kind,
+        thresholds=model.thresholds,
+        smooth_s=config.smooth_s,
+        majority=config.majority,
+        min_score=config.min_score,
+        min_scores=config.min_scores,
+        leave_score=config.leave_score,
+        hold_s=config.hold_s,
+        hold_frames=config.hold_frames,
+        cooldown_s=config.cooldown_s,
+    )
+
+
+def _score(decision: Decision, prediction: Prediction | None) -> float:
+    if prediction is None or decision.label == STALE:
+        return math.nan
+    if decision.label in (None, UNKNOWN):
+        return prediction.score
+    return prediction.score_of(decision.label)
+
+
+def _give(asked: list[Future[Answer | Embedded]], answer: Answer | Embedded | None) -> None:
+    for future in asked:
+        if answer is None:
+            future.cancel()
+        elif future.set_running_or_notify_cancel():
+            future.set_result(answer)
+
+
+def _check_output(name: str, model: Model, *, embeds: bool) -> None:
+    if embeds and EMBEDDING not in model.engine.outputs:
+        raise ConfigError(
+            f"watches.{name}.output: {model.file.path} gives no feature vectors; use a model of kind 'embed', "
+            'or output = "answer"'
+        )
+    if not embeds and model.kind not in DECIDABLE:
+        raise ConfigError(
+            f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which names no class; "
+            f'use a model of kind {" or ".join(DECIDABLE)}, or output = "embedding"'
+        )
+
+
+def _check_labels(name: str, config: WatchConfig, model: Model) -> None:
+    for label in config.min_scores:
+        if label in model.labels:
+            continue
+        raise ConfigError(
+            f"watches.{name}.min_scores: {model.file.path} knows no label {label!r}; "
+            f"its labels are {', '.join(model.labels[:20])}"
+        )

@@ -40,9 +40,13 @@ class FakeCamera:
         if self.wanted <= len(self._ready):  # what has come but was not taken yet is still on order
             return False
         image = np.zeros((8, 8, 3), np.uint8) if image is None else image
-        self._ready.append(Frame(image, number, captured_at_s=1_700_000_000 + clock_s, clock_s=clock_s))
+        self._ready.append(self.frame(number, clock_s, image))
         self._ring_bell.send(b"!")
         return True
+
+    @staticmethod
+    def frame(number: int, clock_s: float, image: np.ndarray) -> Frame:
+        return Frame(image, number, captured_at_s=1_700_000_000 + clock_s, clock_s=clock_s)
 
     def request(self, ahead: int = 1) -> None:
         self.wanted = max(self.wanted, ahead)

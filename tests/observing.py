@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import time
+from typing import Any
 
 from fakes import FakeCamera
 from models import plain
@@ -21,6 +22,7 @@ class Scene:
     def __init__(self, model: Model, *, recorded: bool = False, **watches: WatchConfig) -> None:
         self.camera = FakeCamera()
         self.now_s = 100.0
+        self.local_time = time.localtime(0)
         self.answers: list[Answer] = []
         self.statuses: list[tuple[str, CameraStatus]] = []
         looking = [Watch(name, config, model) for name, config in watches.items()]
@@ -29,6 +31,7 @@ class Scene:
             on_answer=self.answers.append,
             on_status=lambda name, status: self.statuses.append((name, status)),
             clock=lambda: self.now_s,
+            local_time=lambda: self.local_time,
             wait=lambda connections, _: multiprocessing.connection.wait(connections, 0),
         )
 
@@ -54,5 +57,5 @@ class Scene:
             self.turn()
 
 
-def watch(interval_s: float = 0.0, **rules: float) -> WatchConfig:
-    return WatchConfig(camera="yard", model="colors", interval_s=interval_s, **rules)  # type: ignore[arg-type]
+def watch(interval_s: float = 0.0, **rules: Any) -> WatchConfig:
+    return WatchConfig(camera="yard", model="colors", interval_s=interval_s, **rules)

@@ -105,7 +105,7 @@ class Report:
         self._answers += 1
         if self._answers == 1:
             self._began_s = self._clock()
-        if not answer.changed:
+        if not answer.changed or answer.frame is None:
             return
         self._events += 1
         position_s, number = answer.frame.clock_s, answer.frame.number

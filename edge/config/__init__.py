@@ -11,7 +11,7 @@ from edge.config.loading import Config, load_config, parse_config
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig, TlsConfig
 from edge.config.sparkplug import SparkplugConfig
-from edge.config.watch import WatchConfig
+from edge.config.watch import MotionConfig, WatchConfig
 
 __all__ = [
     "CameraConfig",
@@ -19,6 +19,7 @@ __all__ = [
     "DeviceConfig",
     "HomeAssistantConfig",
     "ModelConfig",
+    "MotionConfig",
     "MqttConfig",
     "OutboxConfig",
     "SparkplugConfig",

@@ -34,7 +34,9 @@ EXAMPLES = re.findall(
 
 def kind_of(topic_end: str) -> str:
     """Which schema a topic has: ``gate/state`` → ``state``, ``camera/yard/status`` → ``camera-status``."""
-    return "camera-status" if topic_end.startswith("camera/") else topic_end.rsplit("/", maxsplit=1)[-1]
+    if topic_end.startswith("camera/"):
+        return "camera-status"
+    return "watch-status" if topic_end.endswith("/status") else topic_end.rsplit("/", maxsplit=1)[-1]
 
 
 @pytest.mark.parametrize("name", PAYLOADS)

@@ -56,11 +56,11 @@ def test_topics_are_built_from_names() -> None:
 
 
 def test_a_change_is_a_retained_state_and_an_event_with_the_same_answer() -> None:
-    said, happened = changed(TOPICS, state(), previous="closed")
+    said, happened = changed(TOPICS, state(), previous="closed", dwell_s=1.5)
     assert (said.topic, said.retain, said.message) == (TOPICS.state("gate"), True, state())
     assert (happened.topic, happened.retain) == (TOPICS.event("gate"), False)
     event = json.loads(msgspec.json.encode(happened.message))
-    assert event.pop("previous") == "closed"
+    assert (event.pop("previous"), event.pop("dwell_s")) == ("closed", 1.5)
     assert event == json.loads(msgspec.json.encode(said.message))
 
 
@@ -76,12 +76,16 @@ def test_an_event_says_what_the_interface_promises() -> None:
         "camera": "yard",
         "kind": "classify",
         "label": "open",
+        "reason": None,
         "score": 0.75,
         "top": [{"label": "open", "score": 0.75}, {"label": "closed", "score": 0.25}],
+        "count": 1,
+        "total_s": 0.0,
         "captured_at": "2023-11-14T22:13:20.123Z",
         "clock": {"quality": "synchronized", "boot_id": "b00t", "monotonic_s": 12.5, "corrected": False},
         "model": {"name": "gate", "version": "3"},
         "previous": None,
+        "dwell_s": 0.0,
         "replayed": False,
     }
 

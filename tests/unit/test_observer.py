@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -147,3 +148,123 @@ def test_a_stop_is_heeded(look: Callable[..., Scene]) -> None:
 def test_a_watch_of_an_embedding_needs_a_model_that_gives_one(model: Model) -> None:
     with pytest.raises(ConfigError, match=r"watches\.gate\.output: .* gives no feature vectors"):
         Watch("gate", WatchConfig(camera="yard", model="colors", output="embedding"), model)
+
+
+@pytest.mark.parametrize("state", ["stale", "dark", "frozen", "covered"])
+def test_a_state_becomes_stale_when_the_camera_shows_nothing_and_is_decided_anew(
+    state: str, look: Callable[..., Scene]
+) -> None:
+    scene = look(gate=watch())
+    scene.see("red")
+    scene.camera.state = state
+    scene.now_s += 1
+    scene.turn()
+    scene.now_s += 1
+    scene.see("green")
+    scene.camera.state = "live"
+    scene.see("green")
+    changes = [(answer.label, answer.reason) for answer in scene.answers if answer.changed]
+    assert changes == [("red", None), ("stale", state), ("green", None)]
+    assert scene.camera.held == set()
+    assert scene.observer.watch("gate").tally.looks == 2, "no model is asked about a picture that is worth nothing"
+
+
+def test_an_answer_in_flight_does_not_hide_that_the_camera_is_lost(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=60.0))
+    scene.see("red")
+    scene.camera.state = "stale"
+    scene.now_s += 1
+    scene.turn()
+    gate = scene.observer.watch("gate")
+    late = FakeCamera.frame(99, scene.now_s - 1, plain("green"))
+    picture = gate.look(late)
+    assert gate.take(late, gate.model.interpret(gate.model.engine.infer(picture))).label == "green"
+    scene.now_s += 1
+    scene.turn()
+    assert gate.state == "stale"
+
+
+def test_an_answer_that_is_too_old_says_so(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=1.0, max_age_s=5.0))
+    scene.see("red")
+    for _ in range(12):
+        scene.now_s += 0.5
+        scene.turn()
+    assert [(answer.label, answer.reason) for answer in scene.answers if answer.changed] == [
+        ("red", None),
+        ("stale", "no answer for 5 s"),
+    ]
+
+
+def test_a_frame_that_is_too_old_is_not_trusted(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=1.0, max_age_s=5.0))
+    scene.turn()
+    scene.camera.take_picture(scene.now_s - 6, plain("red"))
+    scene.turn()
+    assert [answer.label for answer in scene.answers] == ["stale"]
+
+
+def test_a_still_region_is_looked_at_again_before_its_answer_is_too_old(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(cadence="motion", interval_s=1.0, max_age_s=20.0))
+    for _ in range(30):
+        scene.see("red")
+        scene.now_s += 1
+    looked = [round(answer.frame.clock_s - 100) for answer in scene.answers if answer.frame]
+    assert looked == [0, 1, 2, 3, 14, 25]
+    assert scene.observer.watch("gate").tally.still == 24
+
+
+def test_a_watch_on_command_looks_when_it_is_told_to(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(cadence="command"))
+    assert not scene.see("red")
+    asked = scene.observer.look_now("gate")
+    scene.turn()
+    assert scene.see("red")
+    assert asked.result(0).label == "red"
+    assert not scene.see("red")
+
+
+def test_a_schedule_is_followed(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=0.0, schedule=("08:00-09:00",)))
+    looks = []
+    for hour in (7, 8, 9):
+        scene.local_time = time.strptime(f"{hour}:30", "%H:%M")
+        scene.now_s += 1
+        scene.see("red")
+        looks.append(len(scene.answers))
+    assert looks == [0, 1, 1]
+
+
+def test_how_the_watches_are_is_told_once_a_minute_and_when_one_rests(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=1.0))
+    told = []
+    scene.observer._on_watches = lambda watches: told.append((scene.now_s - 100, watches[0].cadence.resting))
+    for second in range(100):
+        if second == 30:
+            scene.observer.call(scene.observer.watch("gate").pause)
+        scene.turn()
+        scene.now_s += 1
+    assert told == [(0, None), (31, "paused"), (91, "paused")]
+
+
+def test_regions_that_do_not_fit_leave_the_state_stale_and_say_why(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(roi_px=(0, 0, 64, 64)))
+    scene.see("red")
+    answer = scene.answers[0]
+    assert answer.label == "stale"
+    assert "reaches to 64x64 pixels, but the camera's frames have 32x24" in (answer.reason or "")
+
+
+def test_watches_of_one_camera_miss_evenly_what_is_too_much(look: Callable[..., Scene]) -> None:
+    scene = look(**{f"bay{number}": watch() for number in range(8)}, often=watch(interval_s=0.01))
+    for _ in range(20):
+        scene.see("red")
+        for _ in range(3):
+            scene.camera.take_picture(scene.now_s, plain("red"))  # nobody asks: frames that are skipped
+        scene.now_s += 0.1
+    looks = {scene.observer.watch(f"bay{number}").tally.looks for number in range(8)}
+    missed = {scene.observer.watch(f"bay{number}").cadence.missed for number in range(8)}
+    assert len(looks) == 1
+    assert len(missed) == 1
+    assert missed.pop() > 0
+    assert scene.observer.watch("often").cadence.missed > 0
