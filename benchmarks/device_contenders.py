@@ -64,10 +64,10 @@ def daemon(model: str, labels: str, clip: str, port: int, workers: int, seconds:
             f'[device]\nid = "bench"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
             f'[cameras.clip]\nsource = "{clip}"\npace = "fast"\nloop = true\n'
             f'[models.model]\nfile = "{model}"\nlabels = "{labels}"\nworkers = {workers}\n'
-            '[watches.all]\ncamera = "clip"\nmodel = "model"\ninterval_s = 0\noutput = "embedding"\n'
+            '[watches.all]\ncamera = "clip"\nmodel = "model"\ninterval_s = 0\nanswers = true\n'
         )
         subscriber.connect("127.0.0.1", port)
-        subscriber.subscribe("sightpost/bench/all/embedding", qos=0)
+        subscriber.subscribe("sightpost/bench/all/answer", qos=0)
         subscriber.loop_start()
         command = [str(Path(sys.executable).with_name("sightpost")), "run", "--config", str(config)]
         process = subprocess.Popen([*command, "--log-level", "warning"])

@@ -45,6 +45,10 @@ class Topics:
         """How the watch itself is: retained."""
         return f"{self.prefix}/{self.device}/{watch}/status"
 
+    def answer(self, watch: str) -> str:
+        """Every single answer of the watch, for those who ask for it."""
+        return f"{self.prefix}/{self.device}/{watch}/answer"
+
     def embedding(self, watch: str) -> str:
         """The feature vector of every look."""
         return f"{self.prefix}/{self.device}/{watch}/embedding"
@@ -137,6 +141,30 @@ class EventMessage(_Answer, frozen=True, kw_only=True):
 
     previous: str | None
     dwell_s: float = 0.0
+    replayed: bool = False
+
+
+class AnswerMessage(Message, frozen=True, kw_only=True):
+    """``<watch>/answer``: what one look gave, whether or not it changed anything; where the watch says ``answers``.
+
+    Attributes:
+        label: the answer of this look, after smoothing and before it has held.
+        score: of that label, 0…1.
+        top: the best labels, best first.
+        state: what the watch's state is after it; ``null`` while the first one has yet to hold.
+    """
+
+    device: str
+    watch: str
+    camera: str
+    kind: Kind
+    label: str
+    score: float | None
+    top: tuple[Score, ...] = ()
+    state: str | None
+    captured_at: str
+    clock: Clock
+    model: Model
     replayed: bool = False
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge.answer import STALE
 from edge.errors import one_line
 from edge.messages import (
+    AnswerMessage,
     CameraStatusMessage,
     Clock,
     EmbeddingMessage,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edge.camera import CameraStatus
+    from edge.frame import Frame
     from edge.messages import Topics
+    from edge.model import Prediction
     from edge.watch import Answer, Watch
 
 logger = logging.getLogger(__name__)
@@ -66,16 +69,17 @@ class Reporter:
         self._told: dict[str, tuple[int, int]] = {}
 
     def answer(self, answer: Answer | Embedded) -> None:
-        """Say a state that has changed, or a feature vector; an answer that changes nothing is no news."""
+        """Say a state that has changed, or a feature vector; an answer that changes nothing is no news to most."""
         if isinstance(answer, Embedded):
             self._embedding(answer)
             return
+        watch = answer.watch
+        if watch.config.answers and answer.frame and answer.prediction:
+            self._single(answer, answer.frame, answer.prediction)
         if answer.label is None or not answer.changed:
             return
-        watch = answer.watch
         self._log_answer(answer)
-        best = answer.prediction.top(watch.config.top) if answer.prediction else []
-        top = tuple(Score(label, round(score, SCORE_DIGITS)) for label, score in best)
+        top = _top(answer.prediction, watch.config.top) if answer.prediction else ()
         state = StateMessage(
             device=self._topics.device,
             watch=watch.name,
@@ -92,6 +96,24 @@ class Reporter:
             model=Model(name=watch.model.name, version=watch.model.version),
         )
         self._put(*changed(self._topics, state, previous=answer.previous, dwell_s=round(answer.dwell_s, 3)))
+
+    def _single(self, answer: Answer, frame: Frame, prediction: Prediction) -> None:
+        """There is one for every look, so these go before any state or event when the outbox is full."""
+        watch = answer.watch
+        message = AnswerMessage(
+            device=self._topics.device,
+            watch=watch.name,
+            camera=watch.config.camera,
+            kind=watch.model.kind,
+            label=prediction.label,
+            score=round(prediction.score, SCORE_DIGITS),
+            top=_top(prediction, watch.config.top),
+            state=answer.label,
+            captured_at=utc(frame.captured_at_s),
+            clock=self._stamp(),
+            model=Model(name=watch.model.name, version=watch.model.version),
+        )
+        self._put(Post(self._topics.answer(watch.name), message, priority=Priority.EXPENDABLE))
 
     def _log_answer(self, answer: Answer) -> None:
         score = "" if math.isnan(answer.score) else f" {answer.score:.2f}"
@@ -181,6 +203,10 @@ class Reporter:
 
     def _stamp(self) -> Clock:
         return stamp(self._boot_id, self._monotonic())
+
+
+def _top(prediction: Prediction, count: int) -> tuple[Score, ...]:
+    return tuple(Score(label, round(score, SCORE_DIGITS)) for label, score in prediction.top(count))
 
 
 def stamp(boot: str, monotonic_s: float) -> Clock:

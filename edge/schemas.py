@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from edge.messages import (
+    AnswerMessage,
     CameraStatusMessage,
     DeviceStatusMessage,
     EmbeddingMessage,
@@ -20,6 +21,7 @@ from edge.messages import (
 )
 
 PAYLOADS: dict[str, type[msgspec.Struct]] = {
+    "answer": AnswerMessage,
     "camera-status": CameraStatusMessage,
     "embedding": EmbeddingMessage,
     "event": EventMessage,

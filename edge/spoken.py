@@ -34,7 +34,7 @@ def _worded(name: str, fields: dict[str, Any]) -> tuple[str, str]:
             return fields["since"], f"camera {camera} is {fields['status']}{reason}"
         case [watch, "status"]:
             return fields["at"], f"watch {watch} {_watch(fields)}"
-        case [watch, "state" | "event"]:
+        case [watch, "answer" | "state" | "event"]:
             return fields["captured_at"], f"{watch} {_change(fields)} {_answer(fields)}"
         case _:
             return str(
@@ -44,7 +44,7 @@ def _worded(name: str, fields: dict[str, Any]) -> tuple[str, str]:
 
 def _change(fields: dict[str, Any]) -> str:
     if "previous" not in fields:
-        return "is"
+        return "looks like" if "state" in fields else "is"
     before = fields["previous"]
     return "begins with" if before is None else f"was {before}, becomes"
 

@@ -35,6 +35,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
     ``majority`` of the last looks, of at least ``min_score``, left below ``leave_score``, held for ``hold_s`` and
     ``hold_frames``, no sooner than ``cooldown_s`` after the last change, and ``stale`` after ``max_age_s`` without one.
 
+    ``answers`` publishes every single answer beside the states and events, for a subscriber that does its own deciding.
     ``output`` ``embedding`` publishes the feature vector of every look instead of deciding; ``auto`` does so for models
     of kind ``embed``. ``encoding`` says how its numbers are written, ``l2`` brings it to length 1 before.
     """
@@ -59,6 +60,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
     cooldown_s: Seconds = 0.0
     max_age_s: PositiveSeconds | None = None
     top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    answers: bool = False
     output: Literal["auto", "answer", "embedding"] = "auto"
     encoding: Literal["float16", "int8", "list"] = "float16"
     l2: bool = False

@@ -57,7 +57,7 @@ def test_all_that_the_daemon_says_is_as_documented(run: Run, model_path: Path, t
         config.write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
             f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 2\n[models.gate]\nfile = "{model_path}"\n'
-            '[watches.gate]\ncamera = "yard"\nmodel = "gate"\ninterval_s = 0\n'
+            '[watches.gate]\ncamera = "yard"\nmodel = "gate"\ninterval_s = 0\nanswers = true\n'
             f'[models.vectors]\nfile = "{vectors}"\n'
             '[watches.view]\ncamera = "yard"\nmodel = "vectors"\ninterval_s = 0\n'
         )
@@ -72,6 +72,7 @@ def test_all_that_the_daemon_says_is_as_documented(run: Run, model_path: Path, t
         assert problems(message.payload, SCHEMAS[kind]) == [], message.topic
     assert kinds.keys() == PAYLOADS.keys(), "something was not said"
     assert kinds["event"] >= 2
+    assert kinds["answer"] == 3, "one for every look"
 
 
 def test_the_validator_finds_what_is_wrong() -> None:

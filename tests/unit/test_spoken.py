@@ -41,7 +41,12 @@ def test_a_gap_says_what_is_known(loss: Loss, words: str) -> None:
     assert said(TOPICS.gap, message) == f"1970-01-01 00:01:00  {words}  [clock not set]"
 
 
-NAMES = ("status", "gap", "gate/state", "gate/event", "camera/yard/status", "other", "gate/image")
+def test_a_single_answer_is_told_from_a_state() -> None:
+    payload = b'{"captured_at": "2026-11-23T14:24:00.125Z", "label": "open", "score": 0.91, "state": "shut"}'
+    assert said(TOPICS.answer("gate"), payload) == "2026-11-23 14:24:00  gate looks like open (91%)"
+
+
+NAMES = ("status", "gap", "gate/state", "gate/event", "gate/answer", "camera/yard/status", "other", "gate/image")
 KEYS = (
     "at",
     "status",
