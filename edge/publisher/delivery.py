@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.publisher.dialect import Standing
 from edge.publisher.misfits import HANG_UPS
+from edge.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from edge.publisher.pace import Pace
     from edge.publisher.session import Ack, Notice, Session
     from edge.publisher.timekeeper import Timekeeper
-    from edge.record import Record
     from edge.throttle import Throttle
 
 logger = logging.getLogger(__name__)
@@ -68,10 +68,11 @@ class Delivery:
         self._events: deque[Record] = deque()
         self._last_event: Record | None = None
         self._more_events = True
-        self._in_flight: dict[int, Record | None] = {}
+        self._in_flight: dict[int, Record | Notice] = {}
         self._again: deque[_Attempt] = deque()
         self._attempts: dict[str, int] = {}
         self._listening = False
+        self._just_refused = False
         self._rest_s = float("inf")
         self._last_ack_s = monotonic()
         self.repeat_states()
@@ -100,8 +101,9 @@ class Delivery:
                 self._states[record.topic] = record
 
     def say(self, notice: Notice) -> None:
-        """Send something that is not from the outbox, ahead of everything that is."""
-        self._note(self._session.publish(notice), None)
+        """Send something that is not from the outbox, ahead of everything that is; not what was just refused."""
+        if not self._misfits.is_denied(notice.topic, self._monotonic()):
+            self._note(self._session.publish(notice), notice)
 
     def fill(self) -> float:
         """Send as much as window and pace allow; returns for how many seconds there is nothing to do but to listen."""
@@ -112,7 +114,9 @@ class Delivery:
 
     def lost(self) -> bool:
         """Draw conclusions from the end of the connection; returns whether a message was to blame for it."""
-        oldest = next((record for record in self._in_flight.values() if record is not None), None)
+        if self._just_refused:  # over TLS mosquitto 2.0.11 hangs up after every refusal
+            return True
+        oldest = next((sent for sent in self._in_flight.values() if isinstance(sent, Record)), None)
         if oldest is None or not self._misfits.hung_up(oldest, listening=self._listening, code=self._session.end_code):
             return False
         self._refuse(oldest, f"the broker hung up {HANG_UPS} times when it was sent this")
@@ -124,8 +128,9 @@ class Delivery:
             record = self._in_flight.pop(ack.mid, None)
             self._last_ack_s = self._monotonic()
             self._listening = True
-            if record is None:
-                self._warn_about_status(ack)
+            self._just_refused = ack.refusal is not None
+            if not isinstance(record, Record):
+                self._hear_about(record, ack)
                 continue
             self._misfits.acknowledged(record)
             if ack.refusal is None:
@@ -192,16 +197,20 @@ class Delivery:
             return
         self._note(mid, record)
 
-    def _note(self, mid: int, record: Record | None) -> None:
+    def _note(self, mid: int, sent: Record | Notice) -> None:
         if not self._in_flight:
             self._last_ack_s = self._monotonic()
-        self._in_flight[mid] = record
+        self._in_flight[mid] = sent
 
-    def _warn_about_status(self, ack: Ack) -> None:
-        if ack.refusal is not None and self._throttle.allows(f"status {ack.refusal}"):
-            logger.warning("The broker does not let this device say its status: %s", ack.refusal)
+    def _hear_about(self, notice: Notice | None, ack: Ack) -> None:
+        if ack.refusal is None or notice is None:
+            return
+        self._misfits.deny(notice.topic, self._monotonic())
+        if self._throttle.allows(f"{notice.topic} {ack.refusal}"):
+            logger.warning("The broker does not let this device speak on %s: %s", notice.topic, ack.refusal)
 
     def _refuse(self, record: Record, reason: str) -> None:
+        self._misfits.convict(record)
         if not self._misfits.is_new(record):
             return
         self._outbox.refused(record, reason)

@@ -12,6 +12,8 @@ HANG_UPS = 3
 _INNOCENT_ENDS = frozenset({137, 139, 141, 142, 152, 156, 157})
 """MQTT 5, 2.4: busy, shutting down, keep-alive timeout, taken over, administrative, moved: no message's fault."""
 
+_DENIED_S = 600.0
+
 
 class Misfits:
     """What one broker did not take since the program started. For one thread.
@@ -28,6 +30,7 @@ class Misfits:
         self._hang_ups = 0
         self._guilty: dict[str, str] = {}
         self._buried: dict[str, str] = {}
+        self._denied_s: dict[str, float] = {}
 
     @property
     def alone(self) -> bool:
@@ -59,11 +62,23 @@ class Misfits:
         if self._hang_ups < HANG_UPS:
             return False
         self._suspect, self._hang_ups = "", 0
-        self._guilty[oldest.topic] = oldest.id
         return True
 
+    def convict(self, record: Record) -> None:
+        """Note that the broker will not have this message."""
+        if record.retain:
+            self._guilty[record.topic] = record.id
+
+    def deny(self, topic: str, now_s: float) -> None:
+        """Note that the broker refused something that is not from the outbox; ``now_s`` in monotonic seconds."""
+        self._denied_s[topic] = now_s
+
+    def is_denied(self, topic: str, now_s: float) -> bool:
+        """Whether saying something there is not worth a try; somebody may change the broker's rules meanwhile."""
+        return now_s - self._denied_s.get(topic, float("-inf")) < _DENIED_S
+
     def is_guilty(self, record: Record) -> bool:
-        """Whether this ended connections and must not be sent again, as states are after every connection."""
+        """Whether this was refused and must not be sent again, as states are after every connection."""
         return self._guilty.get(record.topic) == record.id
 
     def is_new(self, record: Record) -> bool:

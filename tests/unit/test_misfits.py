@@ -18,8 +18,21 @@ def test_three_hang_ups_on_one_message_are_enough() -> None:
     assert not misfits.alone
     assert [misfits.hung_up(record("a"), listening=True, code=None) for _ in range(3)] == [False, False, True]
     assert misfits.alone
-    assert misfits.is_guilty(record("a"))
-    assert not misfits.is_guilty(record("a2"))
+
+
+def test_a_state_that_was_refused_is_not_said_again_until_it_changes() -> None:
+    misfits = Misfits(20)
+    misfits.convict(record("a", retain=True))
+    assert misfits.is_guilty(record("a", retain=True))
+    assert not misfits.is_guilty(record("a2", retain=True))
+
+
+def test_what_was_refused_and_is_not_stored_is_tried_again_after_a_while() -> None:
+    misfits = Misfits(20)
+    misfits.deny("status", 100.0)
+    assert misfits.is_denied("status", 101.0)
+    assert not misfits.is_denied("other", 101.0)
+    assert not misfits.is_denied("status", 701.0)
 
 
 def test_one_that_is_taken_in_the_end_is_innocent() -> None:
