@@ -17,6 +17,8 @@ import edge
 from edge import camera as cameras
 from edge import discovery
 from edge.camera.address import is_recording
+from edge.commands import Desk
+from edge.commands.handlers import on_watches
 from edge.errors import SightpostError
 from edge.measured import Setting, kept
 from edge.messages import Topics, gap
@@ -76,13 +78,10 @@ class Daemon:
             self._config.outbox,
             announce=lambda loss: gap(topics, loss, stamp(boot, time.monotonic())),
         )
-        publisher = Publisher(
-            outbox,
-            self._config.mqtt,
-            topics,
-            dialect=self._dialect(topics, outbox),
-            listeners=self._listeners(outbox),
-        )
+        publisher = Publisher(outbox, self._config.mqtt, topics, dialect=self._dialect(topics, outbox))
+        desk = Desk(self._config.commands, topics, publisher.say)
+        for listener in (desk, *self._listeners(outbox)):
+            publisher.listen(listener)
         try:
             self._announce(outbox, topics, watches)
             publisher.start()
@@ -95,6 +94,7 @@ class Daemon:
                 on_watches=reporter.watches,
                 clock=time.monotonic,
             )
+            desk.open(on_watches(observer, lambda: self._config.watches))
             self._observe(observer, publisher)
         finally:
             self._notifier.stopping()

@@ -58,6 +58,15 @@ class Topics:
         """What was lost."""
         return f"{self.prefix}/{self.device}/gap"
 
+    def command(self, tail: str) -> str:
+        """What the device is told: the command, and the watch that it concerns."""
+        return f"{self.prefix}/{self.device}/cmd/{tail}"
+
+    @property
+    def reply(self) -> str:
+        """Answers to commands whose sender does not say where it wants them."""
+        return f"{self.prefix}/{self.device}/cmd/response"
+
     def camera_status(self, camera: str) -> str:
         """Whether the camera delivers: retained."""
         return f"{self.prefix}/{self.device}/camera/{camera}/status"
@@ -293,6 +302,27 @@ class DeviceStatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     epoch: str
     outbox: OutboxStatus | None = None
+
+
+class ReplyMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """``cmd/response``: what came of a command.
+
+    Attributes:
+        command, watch: what was asked; ``watch`` is ``null`` where it concerns the whole device.
+        id: that of the command, if it had one.
+        ok: whether it was done; if not, ``error`` says why.
+        result: what came of it; which fields there are depends on the command.
+    """
+
+    format: int = MESSAGE_FORMAT
+    device: str
+    command: str
+    watch: str | None
+    id: str | None
+    ok: bool
+    error: str | None
+    result: dict[str, str | float | bool | int | None] | None
+    at: str
 
 
 def changed(topics: Topics, state: StateMessage, *, previous: str | None, dwell_s: float = 0.0) -> tuple[Post, Post]:

@@ -22,6 +22,11 @@ ClockQuality = Literal["synchronized", "unsynchronized", "unknown"]
 _TOPIC = re.compile("[^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1024}")
 
 
+def is_topic(text: str) -> bool:
+    """Whether one can publish on it."""
+    return _TOPIC.fullmatch(text) is not None
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A payload that the outbox completes when it commits it.
 
@@ -64,7 +69,7 @@ class Post:
     priority: Priority = Priority.NORMAL
 
     def __post_init__(self) -> None:
-        if not _TOPIC.fullmatch(self.topic):
+        if not is_topic(self.topic):
             raise ValueError(
                 f"{self.topic[:80]!r} is no topic to publish on: empty, too long, or with + # or control characters"
             )

@@ -16,6 +16,7 @@ from edge.messages import (
     EmbeddingMessage,
     EventMessage,
     GapMessage,
+    ReplyMessage,
     StateMessage,
     WatchStatusMessage,
 )
@@ -26,6 +27,7 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "embedding": EmbeddingMessage,
     "event": EventMessage,
     "gap": GapMessage,
+    "reply": ReplyMessage,
     "state": StateMessage,
     "status": DeviceStatusMessage,
     "watch-status": WatchStatusMessage,

@@ -5,6 +5,7 @@ has a module, which also checks what its types cannot and makes its paths absolu
 """
 
 from edge.config.camera import CameraConfig
+from edge.config.commands import CommandsConfig
 from edge.config.device import DeviceConfig, OutboxConfig
 from edge.config.home_assistant import HomeAssistantConfig
 from edge.config.loading import Config, load_config, parse_config
@@ -15,6 +16,7 @@ from edge.config.watch import MotionConfig, WatchConfig
 
 __all__ = [
     "CameraConfig",
+    "CommandsConfig",
     "Config",
     "DeviceConfig",
     "HomeAssistantConfig",

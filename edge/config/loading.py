@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from edge.config.camera import CameraConfig
+from edge.config.commands import CommandsConfig
 from edge.config.device import DeviceConfig, OutboxConfig
 from edge.config.home_assistant import HomeAssistantConfig
 from edge.config.model import ModelConfig
@@ -32,6 +33,7 @@ class Config(Section, frozen=True, kw_only=True):
     outbox: OutboxConfig = OutboxConfig()
     sparkplug: SparkplugConfig | None = None
     home_assistant: HomeAssistantConfig | None = None
+    commands: CommandsConfig = CommandsConfig()
     cameras: dict[Name, CameraConfig]
     models: dict[Name, ModelConfig]
     watches: dict[Name, WatchConfig]
@@ -63,6 +65,7 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
         outbox=convert(raw.get("outbox", {}), OutboxConfig, path="outbox", where=where),
         sparkplug=_optional(raw, SparkplugConfig, "sparkplug", where),
         home_assistant=_optional(raw, HomeAssistantConfig, "home_assistant", where),
+        commands=convert(raw.get("commands", {}), CommandsConfig, path="commands", where=where),
         cameras=_table(raw.get("cameras", {}), CameraConfig, "cameras", where),
         models=_table(raw.get("models", {}), ModelConfig, "models", where),
         watches=_table(raw.get("watches", {}), WatchConfig, "watches", where),
@@ -94,6 +97,8 @@ def _table(raw: object, section: type[_S], path: str, where: str) -> dict[str, _
 
 
 def _check_references(config: Config, name: str, watch: WatchConfig, where: str) -> None:
+    if name == "cmd":
+        raise ConfigError(f"{where}: watches.cmd: this name is taken on MQTT, by the commands; choose another one")
     for key, value, known in (("camera", watch.camera, config.cameras), ("model", watch.model, config.models)):
         if value not in known:
             raise ConfigError(

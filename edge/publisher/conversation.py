@@ -43,10 +43,10 @@ class Listener(Protocol):
 class Conversation:
     """Hands what is heard to dialect and listeners, and what they have to say to the delivery. For one thread."""
 
-    def __init__(self, config: MqttConfig, dialect: Dialect, listeners: Sequence[Listener], throttle: Throttle) -> None:
+    def __init__(self, config: MqttConfig, dialect: Dialect, throttle: Throttle) -> None:
+        self.listeners: list[Listener] = []
         self._config = config
         self._dialect = dialect
-        self._listeners = listeners
         self._throttle = throttle
         self._notices: deque[Notice] = deque(maxlen=_NOTICES_MAX)
 
@@ -58,7 +58,7 @@ class Conversation:
         """Ask for all that is to be heard."""
         for topic in self._dialect.subscriptions:
             session.subscribe(topic)
-        for listener in self._listeners:
+        for listener in self.listeners:
             for topic in listener.subscriptions:
                 session.subscribe(topic)
 
@@ -70,9 +70,9 @@ class Conversation:
         """
         for message in session.heard():
             self._dialect.heard(message)
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener.heard(message)
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.tick(now_s)
         for topic in session.denied():
             if self._throttle.allows(f"denied {topic}"):

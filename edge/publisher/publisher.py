@@ -24,7 +24,7 @@ from edge.throttle import Throttle
 from edge.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from edge.config import MqttConfig
     from edge.messages import Topics
@@ -59,7 +59,6 @@ class Publisher:
         topics: Topics,
         *,
         dialect: Dialect | None = None,
-        listeners: Sequence[Listener] = (),
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         quality: Callable[[], ClockQuality] = clock_quality,
@@ -77,7 +76,7 @@ class Publisher:
         self._connector = Connector(config, config.client_id or f"sightpost-{topics.device}", self._waker)
         self._backoff = Backoff(_FIRST_PAUSE_S, config.reconnect_max_s)
         self._throttle = Throttle()
-        self._conversation = Conversation(config, self._dialect, listeners, self._throttle)
+        self._conversation = Conversation(config, self._dialect, self._throttle)
         self._misfits = Misfits(config.max_inflight)
         self._pace = Pace(config.replay_rate_hz, monotonic())
         self._timekeeper = Timekeeper(clock, monotonic, quality, self._boot_id)
@@ -124,6 +123,10 @@ class Publisher:
             logger.error("The publisher hangs; what it has not sent stays in the outbox.")
         else:
             self._waker.close()
+
+    def listen(self, listener: Listener) -> None:
+        """Have somebody hear what others say; before ``start``."""
+        self._conversation.listeners.append(listener)
 
     def say(self, notice: Notice) -> None:
         """Say something soon that is not worth storing, such as an answer to a command; from any thread."""

@@ -1,0 +1,86 @@
+"""Who does what is asked for: watches, by way of the observer's thread, to which they belong."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from edge.commands.requests import CommandError, Interval
+from edge.messages import utc
+from edge.strict import nearest
+from edge.watch import Embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from edge.commands.requests import Handler, Request, Result
+    from edge.observer import Observer
+    from edge.watch import Answer, Watch
+
+_T = TypeVar("_T")
+SCORE_DIGITS = 4
+
+
+def on_watches(observer: Observer, names: Callable[[], Collection[str]]) -> dict[str, Handler]:
+    """The commands that concern a watch; ``names`` are those that there are."""
+
+    def found(request: Request) -> Watch:
+        try:
+            return observer.watch(request.watch)
+        except KeyError as error:
+            raise CommandError(f"there is no watch {request.watch!r}; {nearest(request.watch, names())}") from error
+
+    def look(request: Request) -> Future[Result]:
+        return then(observer.look_now(found(request).name), _answer)
+
+    def changed(change: Callable[[Watch, Request], None]) -> Handler:
+        def handle(request: Request) -> Future[Result]:
+            watch = found(request)
+
+            def act() -> Result:
+                change(watch, request)
+                return {"paused": watch.paused, "interval_s": watch.interval_s}
+
+            return observer.call(act)
+
+        return handle
+
+    return {
+        "look": look,
+        "pause": changed(lambda watch, _: watch.pause()),
+        "resume": changed(lambda watch, _: watch.resume()),
+        "interval": changed(_set_interval),
+    }
+
+
+def then(source: Future[_T], convert: Callable[[_T], Result]) -> Future[Result]:
+    """A future of what ``convert`` makes of another one's result, on the thread that gave it; cancelled as one."""
+    target: Future[Result] = Future()
+
+    def come(source: Future[_T]) -> None:
+        if source.cancelled():
+            target.cancel()
+        elif target.set_running_or_notify_cancel():
+            try:
+                target.set_result(convert(source.result()))
+            except Exception as error:  # noqa: BLE001  it is handed on
+                target.set_exception(error)
+
+    source.add_done_callback(come)
+    target.add_done_callback(lambda target: source.cancel() if target.cancelled() else None)
+    return target
+
+
+def _set_interval(watch: Watch, request: Request) -> None:
+    if isinstance(request.body, Interval):
+        watch.set_interval(request.body.interval_s)
+
+
+def _answer(answer: Answer | Embedded) -> Result:
+    """What was seen, and what the watch has made of it so far."""
+    seen: Result = {"captured_at": utc(answer.frame.captured_at_s)}
+    if isinstance(answer, Embedded):
+        return seen
+    prediction = answer.prediction
+    score = round(prediction.score, SCORE_DIGITS)
+    return seen | {"label": prediction.label, "score": score, "state": answer.label}
