@@ -39,7 +39,7 @@ def on_watches(observer: Observer, names: Callable[[], Collection[str]]) -> dict
 
             def act() -> Result:
                 change(watch, request)
-                return {"paused": watch.paused, "interval_s": watch.interval_s}
+                return {"paused": watch.paused, "interval_s": watch.cadence.interval_s}
 
             return observer.call(act)
 
@@ -78,9 +78,11 @@ def _set_interval(watch: Watch, request: Request) -> None:
 
 def _answer(answer: Answer | Embedded) -> Result:
     """What was seen, and what the watch has made of it so far."""
-    seen: Result = {"captured_at": utc(answer.frame.captured_at_s)}
+    seen: Result = {} if answer.frame is None else {"captured_at": utc(answer.frame.captured_at_s)}
     if isinstance(answer, Embedded):
         return seen
-    prediction = answer.prediction
-    score = round(prediction.score, SCORE_DIGITS)
-    return seen | {"label": prediction.label, "score": score, "state": answer.label}
+    seen["state"] = answer.label
+    if answer.prediction is not None:
+        seen["label"] = answer.prediction.label
+        seen["score"] = round(answer.prediction.score, SCORE_DIGITS)
+    return seen

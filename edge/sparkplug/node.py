@@ -193,7 +193,7 @@ class Node:
             *unknown("gap", now_ms),
         ]
         known = {record.topic.removeprefix(self._base): record for record in self._states() if record.payload}
-        self._names.update(name for name in known if name.endswith(("/state", "/status")))
+        self._names.update(name for name in known if name.endswith("/state") or name.startswith("camera/"))
         for name in sorted(self._names):
             metrics += self._current(name, known.get(name)) or unknown(name, now_ms)
         return self._sent("NBIRTH", metrics)
