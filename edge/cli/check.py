@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cli.looking import frames_of
 from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError, one_line
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edge.cli.options import Commands
-    from edge.config import CameraConfig, Config, ModelConfig
+    from edge.config import Config, ModelConfig
 
 BROKER_TIMEOUT_S = 5.0
 
@@ -71,8 +70,8 @@ def findings(config: Config) -> Iterator[Finding]:
     for name, model in config.models.items():
         yield _try(f"models.{name}", lambda model=model: _model(model))  # type: ignore[misc]
     yield _try("outbox", lambda: _outbox(config))
-    for name, camera in config.cameras.items():
-        yield _try(f"cameras.{name}", lambda name=name, camera=camera: _camera(name, camera))  # type: ignore[misc]
+    for name in config.cameras:
+        yield _try(f"cameras.{name}", lambda name=name: _camera(name, config))  # type: ignore[misc]
     yield _try("broker", lambda: _broker(config))
 
 
@@ -133,23 +132,20 @@ def _could_store(path: Path, config: Config) -> str:
     return f"{path}: can be written; it is made at the first run"
 
 
-def _camera(name: str, config: CameraConfig) -> str:
-    """Open the camera and wait for one frame."""
+def _camera(name: str, config: Config) -> str:
+    """Open the camera, wait for one frame, and see that the watches' regions fit into it."""
     from edge.camera import Camera
+    from edge.region import Region
 
-    with Camera(name, config) as camera:
-        camera.start()
-        deadline_s = time.monotonic() + config.open_timeout_s + config.read_timeout_s
-        while time.monotonic() < deadline_s:
-            camera.request()
-            wait([camera.connection] if camera.connection else [], timeout=0.2)
-            if camera.receive():
-                status = camera.status
-                return f"{status.width_px}x{status.height_px} at {status.rate_hz:.1f} frames/s"
-            if camera.status.last_error:
-                raise CameraError(camera.status.last_error)
-            camera.tick(time.monotonic())
-        raise CameraError(f"camera {name}: no frame within {config.open_timeout_s + config.read_timeout_s:g} s")
+    watches = {watch: each for watch, each in config.watches.items() if each.camera == name}
+    with Camera(name, config.cameras[name]) as camera:
+        frame = next(frames_of(camera, config.cameras[name]), None)
+        if frame is None:
+            raise CameraError(f"camera {name}: the recording has no frame")
+        for watch, each in watches.items():
+            Region.of(watch, each).cut(frame.image)
+        status = camera.status
+        return f"{status.width_px}x{status.height_px} at {status.rate_hz:.1f} frames/s"
 
 
 def _broker(config: Config) -> str:
