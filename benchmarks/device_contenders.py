@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from processes import cpu_s, family, memory_mb, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 WARM_UP_S = 2.0
-TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -55,29 +52,14 @@ def bare(model: str, interpreters: int, seconds: float) -> None:
 
 def daemon(model: str, labels: str, clip: str, port: int, workers: int, seconds: float) -> None:
     """``sightpost run``, counted where its answers arrive."""
-    counts = [0]
-    subscriber = _client()
-    subscriber.on_message = lambda *_: counts.__setitem__(0, counts[0] + 1)
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "edge.toml"
-        config.write_text(
-            f'[device]\nid = "bench"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
-            f'[cameras.clip]\nsource = "{clip}"\npace = "fast"\nloop = true\n'
-            f'[models.model]\nfile = "{model}"\nlabels = "{labels}"\nworkers = {workers}\n'
-            '[watches.all]\ncamera = "clip"\nmodel = "model"\ninterval_s = 0\nanswers = true\n'
-        )
-        subscriber.connect("127.0.0.1", port)
-        subscriber.subscribe("sightpost/bench/all/answer", qos=0)
-        subscriber.loop_start()
-        command = [str(Path(sys.executable).with_name("sightpost")), "run", "--config", str(config)]
-        process = subprocess.Popen([*command, "--log-level", "warning"])
-        try:
-            while not counts[0] and process.poll() is None:
-                time.sleep(0.02)
-            _measure(lambda: counts[0], _family(process.pid), seconds)
-        finally:
-            process.terminate()
-            process.wait(30)
+    tables = (
+        f'[cameras.clip]\nsource = "{clip}"\npace = "fast"\nloop = true\n'
+        f'[models.model]\nfile = "{model}"\nlabels = "{labels}"\nthreads = 1\nworkers = {workers}\n'
+        '[watches.all]\ncamera = "clip"\nmodel = "model"\ninterval_s = 0\nanswers = true\n'
+    )
+    with running(tables, port) as run:
+        run.wait_for_answer()
+        _measure(lambda: run.answers["all"], family(run.process.pid), seconds)
 
 
 def naive(model: str, clip: str, port: int, seconds: float) -> None:
@@ -154,13 +136,13 @@ def _loop(step: Callable[[], None], count: Callable[[], int], seconds: float) ->
 def _measure(count: Callable[[], int], pids: list[int], seconds: float) -> None:
     """Let everything get going, then count for so long, and print the figures."""
     time.sleep(WARM_UP_S)
-    began_s, before, cpu_before_s = time.perf_counter(), count(), _cpu_s(pids)
+    began_s, before, cpu_before_s = time.perf_counter(), count(), cpu_s(pids)
     time.sleep(seconds)
-    elapsed_s, answers, cpu_s = time.perf_counter() - began_s, count() - before, _cpu_s(pids) - cpu_before_s
+    elapsed_s, answers, spent_s = time.perf_counter() - began_s, count() - before, cpu_s(pids) - cpu_before_s
     figures = {
         "rate_hz": answers / elapsed_s,
-        "cpu_ms": cpu_s * 1000 / max(answers, 1),
-        "memory_mb": sum(map(_pss_mb, pids)),
+        "cpu_ms": spent_s * 1000 / max(answers, 1),
+        "memory_mb": sum(map(memory_mb, pids)),
     }
     print(json.dumps(figures), flush=True)
 
@@ -175,28 +157,6 @@ def _interpreter(model: str) -> Any:  # noqa: ANN401  it has no types
 
 def _client() -> mqtt.Client:
     return mqtt.Client(CallbackAPIVersion.VERSION2)
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that came of it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in _family(int(child)))]
-
-
-def _cpu_s(pids: list[int]) -> float:
-    """Processor seconds, user and system, as proc(5) has them."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_HZ
-
-
-def _pss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""How soon the first answer is at a subscriber after the daemon was started, and what it occupies.
+
+python benchmarks/start.py --rounds 10
+python benchmarks/start.py --install      # also the size of a device's packages (needs a registry)
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from device import LABELS, MODELS
+from processes import family, memory_mb, running
+from publishing import Broker
+
+SETTLED_S = 5.0
+REQUIREMENTS = Path(__file__).parents[1] / "requirements" / "device.txt"
+
+
+def main() -> None:
+    """Start it so many times and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cameras", type=int, default=2)
+    parser.add_argument("--install", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        broker = Broker(Path(folder))
+        broker.start()
+        try:
+            report(arguments.rounds, arguments.cameras, broker.port)
+        finally:
+            broker.stop()
+        if arguments.install:
+            print(f"a device's packages: {install_mb(Path(folder)):.0f} MB")
+
+
+def report(rounds: int, cameras: int, port: int) -> None:
+    """Print when the first answer came, and what the processes of the last round occupied."""
+    tables = f'[models.model]\nfile = "{MODELS["V2 1.0 224"]}"\nlabels = "{LABELS}"\n' + "".join(
+        f'[cameras.c{number}]\nsource = "scene:gate"\n'
+        f'[watches.w{number}]\ncamera = "c{number}"\nmodel = "model"\nanswers = true\n'
+        for number in range(cameras)
+    )
+    took_ms = []
+    for _ in range(rounds):
+        with running(tables, port) as run:
+            took_ms.append(run.wait_for_answer() * 1000)
+            if len(took_ms) == rounds:
+                time.sleep(SETTLED_S)
+                daemon, *others = family(run.process.pid)
+                rss_mb, pss_mb = memory_mb(daemon, "Rss"), memory_mb(daemon)
+                others_mb = sorted(memory_mb(pid) for pid in others)
+    print(f"start to first answer: median {statistics.median(took_ms):.0f} ms, of {rounds}, {min(took_ms):.0f} at best")
+    print(f"daemon with a MobileNetV2 1.0 224 loaded: RSS {rss_mb:.0f} MB, PSS {pss_mb:.0f} MB")
+    print(f"its other processes ({cameras} cameras among them), PSS: {', '.join(f'{mb:.0f}' for mb in others_mb)} MB")
+
+
+def install_mb(folder: Path) -> float:
+    """Install what a device gets, and weigh it."""
+    target = folder / "packages"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(target)]
+    subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
+
+
+if __name__ == "__main__":
+    main()
