@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TFLITE_STAMP := .venv-tflite/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-faults test-home-assistant check format lock system clean
+.PHONY: help venv demo test test-faults test-home-assistant test-node-red check format lock system clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 21
@@ -45,6 +45,10 @@ test-home-assistant: venv system  ## a real Home Assistant finds a real device (
 	@[ -x .venv-home-assistant/bin/hass ] || .ci/install-home-assistant .venv-home-assistant
 	$(BIN)/python -m pytest tests/e2e/test_home_assistant.py
 
+test-node-red: venv system  ## the example flow in a real Node-RED (fetches some 120 MB from npm)
+	@[ -x .node-red/node_modules/.bin/node-red ] || npm install --silent --no-audit --no-fund --ignore-scripts --prefix .node-red node-red
+	$(BIN)/python -m pytest tests/e2e/test_node_red.py
+
 check: venv  ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -62,4 +66,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements/device-tflite-runtime.in -o requirements/device-tflite-runtime.txt
 
 clean:  ## remove environments and everything made
-	rm -rf .venv .venv-tflite .venv-home-assistant demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-tflite .venv-home-assistant .node-red demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
