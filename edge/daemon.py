@@ -7,33 +7,36 @@ main thread: signals and watchdog · ``observer``: looks and decides · ``infere
 from __future__ import annotations
 
 import logging
+import queue
 import signal
 import threading
 import time
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import edge
 from edge import camera as cameras
 from edge import discovery
-from edge.camera.address import is_recording
 from edge.commands import Desk
-from edge.commands.handlers import on_watches
-from edge.errors import SightpostError
-from edge.measured import Setting, kept
+from edge.commands.handlers import on_watches, then
+from edge.config.difference import Difference, difference
+from edge.errors import ConfigError, SightpostError
+from edge.lineup import Lineup
 from edge.messages import Topics, gap
-from edge.observer import Lookout, Observer
+from edge.observer import Observer
 from edge.outbox import Outbox
 from edge.publisher import Publisher
 from edge.record import boot_id
 from edge.reporting import Reporter, stamp
 from edge.throttle import Throttle
-from edge.watch import Watch
 
 if TYPE_CHECKING:
-    from edge.config import Config, ModelConfig
+    from collections.abc import Callable
+
+    from edge.commands import Handler
+    from edge.config import Config
     from edge.health import Notifier
-    from edge.model import Model
     from edge.publisher.conversation import Listener
     from edge.publisher.dialect import Dialect
 
@@ -46,19 +49,47 @@ _SUPERVISION_S = 1.0
 
 
 class Daemon:
-    """The appliance, from its configuration to its end."""
+    """The appliance, from its configuration to its end.
 
-    def __init__(self, config: Config, notifier: Notifier, *, drain_timeout_s: float = 5.0) -> None:
+    Args:
+        config: how it begins.
+        notifier: who is told how it is.
+        read: gives the configuration as it is now, when it is to be reloaded.
+        drain_timeout_s: how long to go on sending at the end.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        notifier: Notifier,
+        *,
+        read: Callable[[], Config] | None = None,
+        drain_timeout_s: float = 5.0,
+    ) -> None:
         self._config = config
         self._notifier = notifier
+        self._read = read or (lambda: config)
         self._drain_timeout_s = drain_timeout_s
-        self._stop = threading.Event()
+        self._wishes: queue.SimpleQueue[Future[Difference] | None] = (
+            queue.SimpleQueue()
+        )  # it is safe in signal handlers
         self._failure: BaseException | None = None
         self._throttle = Throttle()
+        self._topics = Topics(config.mqtt.topic_prefix, config.device.id)
 
     def stop(self) -> None:
         """Ask ``run`` to end in order; from any thread."""
-        self._stop.set()
+        self._wishes.put(None)
+
+    def reload(self) -> Future[Difference]:
+        """Ask to have the configuration read anew; from any thread. The future holds what has changed by it.
+
+        What changed is restarted, the rest goes on. Where the file is wrong, nothing changes, and the future holds the
+        ``SightpostError`` that says why.
+        """
+        wish: Future[Difference] = Future()
+        self._wishes.put(wish)
+        return wish
 
     def run(self) -> None:
         """Run until stopped, or until every camera was a recording and has ended.
@@ -70,41 +101,52 @@ class Daemon:
             CameraError: a recording cannot be read.
         """
         cameras.warm_up()
-        watches = self._load_watches()
-        topics = Topics(self._config.mqtt.topic_prefix, self._config.device.id)
+        self._lineup = Lineup.of(self._config)
         boot = boot_id()
-        outbox = Outbox.open(
+        self._outbox = Outbox.open(
             Path(self._config.device.state_dir) / OUTBOX_FILE,
             self._config.outbox,
-            announce=lambda loss: gap(topics, loss, stamp(boot, time.monotonic())),
+            announce=lambda loss: gap(self._topics, loss, stamp(boot, time.monotonic())),
         )
-        publisher = Publisher(outbox, self._config.mqtt, topics, dialect=self._dialect(topics, outbox))
-        desk = Desk(self._config.commands, topics, publisher.say)
-        for listener in (desk, *self._listeners(outbox)):
-            publisher.listen(listener)
+        self._prepare_connection()
         try:
-            self._announce(outbox, topics, watches)
-            publisher.start()
-            lookouts = self._start_cameras(watches)
-            reporter = Reporter(topics, outbox.put, clock=time.time, monotonic=time.monotonic)
-            observer = Observer(
+            self._announce()
+            self._publisher.start()
+            reporter = Reporter(self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic)
+            lookouts = self._lineup.lookouts()
+            for lookout in lookouts:
+                lookout.camera.start()
+            self._observer = Observer(
                 lookouts,
                 on_answer=reporter.answer,
                 on_status=reporter.camera,
                 on_watches=reporter.watches,
                 clock=time.monotonic,
             )
-            desk.open(on_watches(observer, lambda: self._config.watches))
-            self._observe(observer, publisher)
+            self._desk.open(self._handlers())
+            self._observe()
         finally:
             self._notifier.stopping()
-            publisher.stop(self._drain_timeout_s)
-            outbox.close()
+            self._publisher.stop(self._drain_timeout_s)
+            self._outbox.close()
         logger.info("sightpost %s has stopped", self._config.device.id)
         if self._failure is not None:
             raise self._failure
 
-    def _dialect(self, topics: Topics, outbox: Outbox) -> Dialect | None:
+    def _prepare_connection(self) -> None:
+        """Make, and not start yet, what speaks with the broker, and what takes commands from there."""
+        self._publisher = Publisher(self._outbox, self._config.mqtt, self._topics, dialect=self._dialect())
+        self._desk = Desk(self._config.commands, self._topics, self._publisher.say)
+        for listener in (self._desk, *self._listeners()):
+            self._publisher.listen(listener)
+
+    def _handlers(self) -> dict[str, Handler]:
+        """Who does what may be asked for over MQTT."""
+        handlers = on_watches(self._observer, lambda: self._config.watches)
+        handlers["reload"] = lambda _: then(self.reload(), lambda changed: {"changed": changed.words})
+        return handlers
+
+    def _dialect(self) -> Dialect | None:
         """What is spoken instead of our own, if anything is."""
         config = self._config
         if config.sparkplug is None:
@@ -113,110 +155,118 @@ class Daemon:
 
         return Node(
             config.sparkplug,
-            topics,
+            self._topics,
             watches=config.watches,
-            cameras={watch.camera for watch in config.watches.values()},
-            states=lambda: outbox.states(only_dirty=False),
+            cameras=self._lineup.cameras,
+            states=lambda: self._outbox.states(only_dirty=False),
             connections=ConnectionCounter(Path(config.device.state_dir) / "sparkplug-connections"),
         )
 
-    def _load_watches(self) -> list[Watch]:
-        measured = kept(Path(self._config.device.state_dir))
-        models = {name: load_model(config, measured.get(name)) for name, config in self._config.models.items()}
-        return [Watch(name, config, models[config.model]) for name, config in self._config.watches.items()]
-
-    def _listeners(self, outbox: Outbox) -> list[Listener]:
+    def _listeners(self) -> list[Listener]:
         """Who wants to hear what others say."""
         if self._config.home_assistant is None:
             return []
         prefix = self._config.home_assistant.prefix
-        return [discovery.Birth(prefix, lambda: outbox.states(only_dirty=False), outbox.put)]
+        return [discovery.Birth(prefix, lambda: self._outbox.states(only_dirty=False), self._outbox.put)]
 
-    def _announce(self, outbox: Outbox, topics: Topics, watches: list[Watch]) -> None:
+    def _announce(self) -> None:
         """Tell Home Assistant what there is, and take back what was said of watches and cameras that are gone."""
         home_assistant = self._config.home_assistant
-        said = {record.topic: record.payload for record in outbox.states(only_dirty=False)}
-        names = sorted({watch.config.camera for watch in watches})
+        said = {record.topic: record.payload for record in self._outbox.states(only_dirty=False)}
+        names = sorted(self._lineup.cameras)
         posts = [
-            *discovery.retired(topics, said, watches=self._config.watches, cameras=names),
+            *discovery.retired(self._topics, said, watches=self._config.watches, cameras=names),
             *discovery.announcements(
                 None if home_assistant is None else home_assistant.prefix,
-                discovery.Surroundings(topics, names, edge.__version__),
-                [discovery.Subject.of(watch) for watch in watches],
+                discovery.Surroundings(self._topics, names, edge.__version__),
+                [discovery.Subject.of(watch) for watch in self._lineup.watches.values()],
                 said,
             ),
         ]
         if posts:
-            outbox.put(*posts)
+            self._outbox.put(*posts)
 
-    def _start_cameras(self, watches: list[Watch]) -> list[Lookout]:
-        lookouts = []
-        for name, config in self._config.cameras.items():
-            looking = [watch for watch in watches if watch.config.camera == name]
-            if not looking:
-                logger.warning("cameras.%s: no watch looks through it; it is not started", name)
-                continue
-            camera = cameras.Camera(name, config)
-            camera.start()
-            lookouts.append(Lookout(camera, looking, recorded=is_recording(config)))
-        return lookouts
-
-    def _observe(self, observer: Observer, publisher: Publisher) -> None:
-        thread = threading.Thread(target=self._guarded, args=(observer,), name="observer")
+    def _observe(self) -> None:
+        thread = threading.Thread(target=self._guarded, name="observer")
         thread.start()
         self._notifier.ready()
         logger.info("sightpost %s is looking; stop it with SIGTERM or Ctrl-C", self._config.device.id)
         interval_s = min(self._notifier.watchdog_s or _SUPERVISION_S, _SUPERVISION_S)
         try:
-            while not self._stop.wait(interval_s):
-                stuck_s = time.monotonic() - min(observer.last_turn_s, publisher.last_progress_s)
-                if stuck_s < STUCK_S:
-                    self._notifier.alive()
-                else:
-                    self._say_stuck(stuck_s)
+            while True:
+                try:
+                    wish = self._wishes.get(timeout=interval_s)
+                except queue.Empty:
+                    self._supervise()
+                    continue
+                if wish is None:
+                    break
+                self._take_over(wish)
         finally:
-            observer.stop()
+            self._observer.stop()
             thread.join()
 
-    def _say_stuck(self, stuck_s: float) -> None:
-        if self._throttle.allows("stuck"):
+    def _supervise(self) -> None:
+        stuck_s = time.monotonic() - min(self._observer.last_turn_s, self._publisher.last_progress_s)
+        if stuck_s < STUCK_S:
+            self._notifier.alive()
+        elif self._throttle.allows("stuck"):
             what_next = "systemd's watchdog will restart us" if self._notifier.watchdog_s else "restart sightpost"
             logger.error("a thread has made no progress for %.0f s; %s", stuck_s, what_next)
 
-    def _guarded(self, observer: Observer) -> None:
+    def _take_over(self, wish: Future[Difference]) -> None:
+        """Read the configuration anew, and become what it says."""
+        if not wish.set_running_or_notify_cancel():
+            return
+        self._notifier.reloading(time.monotonic())
+        try:
+            changed = self._become(self._read())
+        except SightpostError as error:
+            logger.error("The configuration is not taken over, and nothing has changed: %s", error)  # noqa: TRY400  it says it all
+            self._publisher.config_error(str(error))
+            wish.set_exception(error)
+        else:
+            logger.info("The configuration was read anew; it has changed: %s", changed.words)
+            wish.set_result(changed)  # while there still is the connection on which it was asked for
+            if changed.connection:
+                self._publisher.stop(self._drain_timeout_s)
+                self._prepare_connection()
+                self._desk.open(self._handlers())
+                self._publisher.start()
+            self._announce()
+            self._publisher.config_error(None)
+        self._notifier.ready()
+
+    def _become(self, config: Config) -> Difference:
+        changed = difference(self._config, config, replaced=self._lineup.replaced())
+        if changed.restart is not None:
+            raise ConfigError(f"{changed.restart}: this takes a restart: systemctl restart sightpost")
+        lineup = Lineup.of(config, self._lineup, changed)
+        if changed.looking:
+            replaced = self._observer.replace(lineup.lookouts())
+            while not wait([replaced], _SUPERVISION_S).done:
+                self._supervise()
+            if replaced.cancelled():
+                return Difference()  # the observer has ended, and so shall we
+        self._config, self._lineup = config, lineup
+        return changed
+
+    def _guarded(self) -> None:
         """The observer's thread: however it ends, the daemon ends with it, and says why."""
         try:
-            with observer:
-                observer.run()
+            with self._observer:
+                self._observer.run()
         except SightpostError as error:
             self._failure = error
         except BaseException as error:  # handed to the main thread, which raises it
             self._failure = error
             logger.exception("the observer failed by a fault in this program")
         finally:
-            self._stop.set()
+            self.stop()
 
 
-def load_model(config: ModelConfig, measured: Setting | None = None) -> Model:
-    """Load and prove the model of a configuration; ``measured`` counts where that says nothing of threads.
-
-    Raises:
-        ModelFileError: it is damaged, or not to be trusted on this device.
-    """
-    from edge.model import Model
-
-    setting = measured if measured and config.threads is None and config.workers is None else Setting()
-    return Model.load(
-        Path(config.file),
-        labels=Path(config.labels) if config.labels else None,
-        spec=config.input,
-        threads=config.threads or setting.threads,
-        workers=config.workers or setting.workers,
-        runtime=config.runtime,
-    )
-
-
-def stop_on_signals(daemon: Daemon) -> None:
-    """Let SIGTERM and SIGINT end the daemon in order."""
+def heed_signals(daemon: Daemon) -> None:
+    """Let SIGTERM and SIGINT end the daemon in order, and SIGHUP have its configuration read anew."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())

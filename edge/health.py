@@ -36,6 +36,10 @@ class Notifier:
         """Everything has started."""
         self._send("READY=1")
 
+    def reloading(self, monotonic_s: float) -> None:
+        """The configuration is read anew; ``ready`` says when that is over."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_s * 1e6:.0f}")
+
     def alive(self) -> None:
         """All threads make progress."""
         self._send("WATCHDOG=1")
@@ -54,4 +58,9 @@ class Notifier:
             try:
                 channel.sendto(message.encode(), address)
             except OSError as error:  # whatever systemd does then, looking and publishing go on
-                logger.warning("systemd does not hear %s at %s: %s", message, self._address, error.strerror or error)
+                logger.warning(
+                    "systemd does not hear %s at %s: %s",
+                    message.split(maxsplit=1)[0],
+                    self._address,
+                    error.strerror or error,
+                )

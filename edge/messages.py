@@ -291,6 +291,7 @@ class DeviceStatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: ``online``, or ``offline`` from the device itself (``reason`` ``stopped``) or from the broker as the
             device's last will (``reason`` ``connection lost``; ``at`` is then when the connection was made).
+        config_error: why the configuration that was last to be taken over was not, if so.
     """
 
     format: int = MESSAGE_FORMAT
@@ -301,6 +302,7 @@ class DeviceStatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     version: str
     epoch: str
+    config_error: str | None = None
     outbox: OutboxStatus | None = None
 
 

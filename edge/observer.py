@@ -77,6 +77,14 @@ class Look:
     sight: Sight
 
 
+@dataclass(slots=True)
+class _Successor:
+    """What is to be looked through next, and who waits for that."""
+
+    lookouts: Sequence[Lookout]
+    done: Future[None] = field(default_factory=Future)
+
+
 class Observer:
     """Looks through cameras until it is stopped or every recording has ended.
 
@@ -109,10 +117,9 @@ class Observer:
         self._local_time = local_time
         self._wait = wait
         self._calls = Calls()
-        models = {watch.model for lookout in lookouts for watch in lookout.watches}
-        self._inferences: dict[Model, Inference[Look]] = {
-            model: Inference(model.name, model.engines, wake=self._calls.wake) for model in models
-        }
+        self._inferences: dict[Model, Inference[Look]] = {}
+        self._fit_inferences(lookouts)
+        self._successor: _Successor | None = None
         self._stopping = False
         self._tick_at_s = -math.inf
         self._tell_at_s = -math.inf
@@ -127,6 +134,8 @@ class Observer:
         for inference in self._inferences.values():
             inference.close()
         self._calls.close()
+        if self._successor is not None:
+            self._successor.done.cancel()
         for lookout in self._lookouts:
             lookout.camera.close()
             for watch in lookout.watches:
@@ -173,6 +182,22 @@ class Observer:
         asked.add_done_callback(lambda asked: answer.cancel() if asked.cancelled() else None)
         return answer
 
+    def replace(self, lookouts: Sequence[Lookout]) -> Future[None]:
+        """Look through these from now on; from any thread.
+
+        Cameras, watches and models that were there before go on as they are. Other cameras must not be started yet;
+        those that are no longer there are ended before. It is done when all that was asked before is answered, and
+        cancelled when the observer ends.
+        """
+        successor = _Successor(lookouts)
+
+        def wait_for_answers() -> None:
+            self._successor = successor
+
+        asked = self.call(wait_for_answers)
+        asked.add_done_callback(lambda asked: successor.done.cancel() if asked.cancelled() else None)
+        return successor.done
+
     def run(self) -> None:
         """Look until stopped, or until only ended recordings are left.
 
@@ -195,10 +220,12 @@ class Observer:
         now_s = self.last_turn_s = self._clock()
         if now_s >= self._tick_at_s:
             self._tick(now_s)
+        if self._successor is not None and not any(lookout.held for lookout in self._lookouts):
+            self._give_way(self._successor, now_s)
         timeout_s = self._tick_at_s - now_s
         connections: list[socket.socket | int] = [self._calls.fileno()]
         for lookout in self._lookouts:
-            due_s = lookout.due_s()
+            due_s = math.inf if self._successor else lookout.due_s()
             if due_s <= now_s:
                 self._order(lookout, now_s, every=due_s == -math.inf)
             else:
@@ -212,6 +239,34 @@ class Observer:
         for lookout in self._lookouts:
             if lookout.camera.connection in ready:
                 self._look(lookout)
+
+    def _give_way(self, successor: _Successor, now_s: float) -> None:
+        """Nothing is under way: look through other cameras, or for other watches."""
+        before = {lookout.camera: lookout for lookout in self._lookouts}
+        watches = {watch for lookout in successor.lookouts for watch in lookout.watches}
+        for camera in before.keys() - {lookout.camera for lookout in successor.lookouts}:
+            camera.close()  # before others start: they may want the same device
+        for watch in (watch for lookout in self._lookouts for watch in lookout.watches if watch not in watches):
+            watch.forget_asks()
+        for lookout in successor.lookouts:
+            if lookout.camera in before:
+                lookout.last_status = before[lookout.camera].last_status
+            else:
+                lookout.camera.start()
+        self._fit_inferences(successor.lookouts)
+        self._lookouts = successor.lookouts
+        self._successor = None
+        self._tick(now_s)
+        if successor.done.set_running_or_notify_cancel():
+            successor.done.set_result(None)
+
+    def _fit_inferences(self, lookouts: Sequence[Lookout]) -> None:
+        """Have threads for the models that are asked, and for no others."""
+        models = {watch.model for lookout in lookouts for watch in lookout.watches}
+        for model in self._inferences.keys() - models:
+            self._inferences.pop(model).close()
+        for model in models - self._inferences.keys():
+            self._inferences[model] = Inference(model.name, model.engines, wake=self._calls.wake)
 
     def _order(self, lookout: Lookout, now_s: float, *, every: bool) -> None:
         """Order frames as long as there is an interpreter for them; more of a live camera's would only grow old."""

@@ -27,11 +27,16 @@ class FakeCamera:
     held: set[int] = field(default_factory=set)
     released: list[int] = field(default_factory=list)
     ticks: list[float] = field(default_factory=list)
+    started: bool = False
+    closed: bool = False
 
     def __post_init__(self) -> None:
         self.connection, self._ring_bell = socket.socketpair()
         self._ready: deque[Frame] = deque()
         self._number = 0
+
+    def start(self) -> None:
+        self.started = True
 
     def take_picture(self, clock_s: float, image: np.ndarray | None = None) -> bool:
         """A frame comes; False when nobody had asked for one."""
@@ -73,5 +78,6 @@ class FakeCamera:
         return CameraStatus(self.state, 10.0, self._number, len(self.released), 0, 0, 0, self.last_error, 8, 8)  # type: ignore[arg-type]
 
     def close(self) -> None:
+        self.closed = True
         self.connection.close()
         self._ring_bell.close()

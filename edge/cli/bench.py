@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _measurements(config: ModelConfig, duration_s: float) -> Iterator[Measurement]:
-    from edge.daemon import load_model
+    from edge.lineup import load_model
     from edge.measured import measure, settings
 
     for setting in settings(len(os.sched_getaffinity(0))):

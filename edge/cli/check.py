@@ -87,7 +87,7 @@ def _try(subject: str, attempt: Callable[[], str]) -> Finding:
 
 
 def _model(config: ModelConfig) -> str:
-    from edge.daemon import load_model
+    from edge.lineup import load_model
 
     model = load_model(config)
     proof = (

@@ -19,7 +19,8 @@ def add_to(commands: Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="look, decide and publish until stopped",
-        description="Run the appliance: cameras, watches, outbox and MQTT, until SIGTERM or Ctrl-C.",
+        description="Run the appliance: cameras, watches, outbox and MQTT, until SIGTERM or Ctrl-C. "
+        "SIGHUP has the configuration read anew.",
         epilog="example: sightpost run --config /etc/sightpost/edge.toml",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
@@ -37,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(
         level=arguments.log_level.upper(), format=f"{stamp}%(levelname)s %(message)s", stream=sys.stderr
     )
-    from edge.daemon import Daemon, stop_on_signals
+    from edge.daemon import Daemon, heed_signals
     from edge.health import Notifier
 
-    daemon = Daemon(config, Notifier(os.environ))
-    stop_on_signals(daemon)
+    daemon = Daemon(config, Notifier(os.environ), read=lambda: load_config(arguments.config))
+    heed_signals(daemon)
     daemon.run()
     return 0

@@ -83,6 +83,8 @@ class Publisher:
         self._short_lived = 0
         self._away = False
         self._news = False
+        self._config_error: str | None = None
+        self._status_due_s = 0.0
         self._stop_by_s: float | None = None
         self._connected = False
         self._last_progress_s = monotonic()
@@ -131,6 +133,12 @@ class Publisher:
     def say(self, notice: Notice) -> None:
         """Say something soon that is not worth storing, such as an answer to a command; from any thread."""
         self._conversation.add(notice)
+        self._waker.wake()
+
+    def config_error(self, error: str | None) -> None:
+        """Say soon, in the device's status, why its configuration was not taken over, if so; from any thread."""
+        self._config_error = error
+        self._status_due_s = 0.0
         self._waker.wake()
 
     def _on_commit(self) -> None:
@@ -198,7 +206,7 @@ class Publisher:
             raise
 
     def _deliver(self, delivery: Delivery, session: Session) -> None:
-        status_due_s = 0.0
+        self._status_due_s = 0.0
         failing = self._outbox.failing
         self._conversation.begin(session)
         while not (self._stop_by_s is not None and (self._all_sent(delivery) or self._monotonic() > self._stop_by_s)):
@@ -206,16 +214,16 @@ class Publisher:
             if not self._conversation.turn(session, delivery, now_s):
                 delivery.settle(session.step(_TICK_S))
                 continue
-            if now_s >= status_due_s or failing != self._outbox.failing:
+            if now_s >= self._status_due_s or failing != self._outbox.failing:
                 failing = self._outbox.failing
+                self._status_due_s = now_s + STATUS_INTERVAL_S
                 delivery.say(self._dialect.status(self._status("online")))
-                status_due_s = now_s + STATUS_INTERVAL_S
             if self._news:
                 self._news = False
                 delivery.look()
             if self._timekeeper.look():
                 delivery.repeat_states()
-                status_due_s = now_s
+                self._status_due_s = now_s
             rest_s = delivery.fill()
             delivery.settle(session.step(min(rest_s, _TICK_S)))
             if delivery.quiet_s > 2 * self._config.keepalive_s:
@@ -261,5 +269,6 @@ class Publisher:
             clock=Clock(quality=self._quality(), boot_id=self._boot_id, monotonic_s=round(self._monotonic(), 6)),
             version=edge.__version__,
             epoch=self._outbox.epoch,
+            config_error=self._config_error,
             outbox=self._outbox.stats() if status == "online" else None,
         )

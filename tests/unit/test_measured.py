@@ -9,7 +9,7 @@ import pytest
 from models import tiny_model
 
 from edge.config import ModelConfig
-from edge.daemon import load_model
+from edge.lineup import load_model
 from edge.measured import FILE, Measurement, Setting, choose, keep, kept, measure, settings
 from edge.model import Model
 

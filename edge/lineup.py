@@ -1,0 +1,122 @@
+"""Models, cameras and watches of a configuration, joined; those of the one before that are as they were go on."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from edge import camera as cameras
+from edge.camera.address import is_recording
+from edge.config.difference import Difference
+from edge.measured import Setting, kept
+from edge.observer import Lookout
+from edge.watch import Watch
+
+if TYPE_CHECKING:
+    from edge.config import Config, ModelConfig
+    from edge.model import Model
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells a file from one that took its place under the same name."""
+
+    inode: int
+    size: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> Mark:
+        """A file as it is now; one that is not there is like none that is."""
+        try:
+            found = os.stat(path)  # noqa: PTH116  all of it in one call
+        except OSError:
+            return cls(0, 0, 0)
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """What is looked at, with what, for which question. Cameras are not started yet, or run already."""
+
+    config: Config
+    models: dict[str, Model]
+    marks: dict[str, Mark]
+    cameras: dict[str, cameras.Camera]
+    watches: dict[str, Watch]
+
+    @classmethod
+    def of(cls, config: Config, before: Lineup | None = None, changed: Difference | None = None) -> Lineup:
+        """Load and join what has changed since ``before``, or everything; nothing that runs is touched.
+
+        Raises:
+            ModelFileError: a model is damaged or not to be trusted on this device.
+            ConfigError: a watch and its model do not fit.
+            CameraError: a camera's source names nothing possible.
+        """
+        old = before or cls(config, {}, {}, {}, {})
+        changed = changed or Difference()
+        measured = kept(Path(config.device.state_dir))
+        marks = {name: Mark.of(model.file) for name, model in config.models.items()}
+        models = {
+            name: _reusable(old.models, name, changed.models) or load_model(model, measured.get(name))
+            for name, model in config.models.items()
+        }
+        watches = {
+            name: _reusable(old.watches, name, changed.watches) or Watch(name, watch, models[watch.model])
+            for name, watch in config.watches.items()
+        }
+        wanted = {watch.camera for watch in config.watches.values()}
+        for name in config.cameras.keys() - wanted:
+            logger.warning("cameras.%s: no watch looks through it; it is not started", name)
+        through = {
+            name: _reusable(old.cameras, name, changed.cameras) or cameras.Camera(name, camera)
+            for name, camera in config.cameras.items()
+            if name in wanted
+        }
+        return cls(config, models, marks, through, watches)
+
+    def replaced(self) -> set[str]:
+        """The models whose file is no longer the one that was loaded."""
+        return {name for name, model in self.config.models.items() if Mark.of(model.file) != self.marks[name]}
+
+    def lookouts(self) -> list[Lookout]:
+        """Each camera with the watches that look through it."""
+        return [
+            Lookout(
+                camera,
+                [watch for watch in self.watches.values() if watch.config.camera == name],
+                recorded=is_recording(self.config.cameras[name]),
+            )
+            for name, camera in self.cameras.items()
+        ]
+
+
+def _reusable(known: dict[str, _T], name: str, changed: frozenset[str]) -> _T | None:
+    return None if name in changed else known.get(name)
+
+
+def load_model(config: ModelConfig, measured: Setting | None = None) -> Model:
+    """Load and prove the model of a configuration; ``measured`` counts where that says nothing of threads.
+
+    Raises:
+        ModelFileError: it is damaged, or not to be trusted on this device.
+    """
+    from edge.model import Model
+
+    setting = measured if measured and config.threads is None and config.workers is None else Setting()
+    return Model.load(
+        Path(config.file),
+        labels=Path(config.labels) if config.labels else None,
+        spec=config.input,
+        threads=config.threads or setting.threads,
+        workers=config.workers or setting.workers,
+        runtime=config.runtime,
+    )
