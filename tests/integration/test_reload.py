@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import paho.mqtt.publish
 import pytest
 from brokers import Broker, Subscriber, eventually, mosquitto
 from commands import COMMANDS
 from models import plain, tiny_model
+
+RELOADABLE = '[commands]\nallow = ["reload"]\n'
 
 
 class Device:
@@ -84,7 +87,7 @@ def other_broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def device(tmp_path: Path, broker: Broker, other_broker: Broker) -> Iterator[Device]:
     one = Device(tmp_path, broker, other_broker)
-    one.write("gate@yard", "bin@road")
+    one.write("gate@yard", "bin@road", more=RELOADABLE)
     one.start()
     yield one
     one.stop()
@@ -138,6 +141,23 @@ def test_another_broker_is_gone_to_and_nothing_else_is_disturbed(
         eventually(lambda: second.on("gate/state") and second.on("porch/status"), 30)
         assert first.payloads("porch/status")[-1]["reason"] == "stopped"
         assert device.decoders() == before
+
+
+def test_a_command_reloads_and_is_told_what_has_changed(device: Device, broker: Broker) -> None:
+    with Subscriber(broker.port) as subscriber:
+        sees(subscriber, "gate")
+        device.write("gate@yard", "bin@yard", more='[commands]\nallow = ["reload", "look"]\n')
+        paho.mqtt.publish.single("sightpost/porch/cmd/reload", '{"id": "1"}', port=broker.port)
+        eventually(lambda: subscriber.payloads("cmd/response"), 30)
+        device.config.write_text("no TOML")
+        sees(subscriber, "bin", 2)
+        eventually(lambda: len(subscriber.on("porch/status")) >= 3, what="the connection is another one")
+        paho.mqtt.publish.single("sightpost/porch/cmd/reload", '{"id": "2"}', port=broker.port)
+        eventually(lambda: len(subscriber.payloads("cmd/response")) == 2, 30)
+        first, second = subscriber.payloads("cmd/response")
+    assert first["result"] == {"changed": "cameras.road, watches.bin, the connection to the broker"}
+    assert not second["ok"]
+    assert "not valid TOML" in second["error"]
 
 
 WRONG = {
