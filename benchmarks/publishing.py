@@ -21,9 +21,7 @@ class Broker:
     """A mosquitto on a free port that keeps what it is given when it is stopped."""
 
     def __init__(self, folder: Path, *lines: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         path = folder / "mosquitto.conf"
         keep = ("persistence true", f"persistence_location {folder}/", "max_queued_messages 0")
         listen = (f"listener {self.port} 127.0.0.1", "allow_anonymous true", "user root")
@@ -55,6 +53,13 @@ class Broker:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def free_port() -> int:
+    """Find a TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def settings(port: int) -> MqttConfig:

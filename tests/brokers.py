@@ -100,10 +100,10 @@ class Broker:
         self.kill()
 
 
-def mosquitto(folder: Path, *settings: str, port: int | None = None) -> Broker:
+def mosquitto(folder: Path, *settings: str, port: int | None = None, queued: bool = True) -> Broker:
     """Make (not start) a mosquitto with these settings; it lets everyone in unless they say otherwise."""
     port = port or free_port()
-    lines = [f"listener {port} 127.0.0.1", "max_queued_messages 1000000", *settings]
+    lines = [f"listener {port} 127.0.0.1", *(["max_queued_messages 1000000"] if queued else []), *settings]
     if os.getuid() == 0:
         lines.append("user root")  # it could not read the test's files as somebody else
     if not any(line.startswith("allow_anonymous") for line in lines):
@@ -135,22 +135,27 @@ class Subscriber:
     port: int
     username: str | None = None
     password: str | None = None
+    host: str = "127.0.0.1"
+    qos: int = 0
     received: list[Received] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
+        self._client = self._new_client()
         if self.username is not None:
             self._client.username_pw_set(self.username, self.password)
-        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=0)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=self.qos)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 1)
-        self._client.connect("127.0.0.1", self.port)
+        self._client.connect(self.host, self.port)
         self._client.loop_start()
         self.wait_until_subscribed()
         return self
+
+    def _new_client(self) -> mqtt.Client:
+        return mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
 
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from brokers import Subscriber, eventually, mosquitto
 from delivery import TOPICS, assert_in_order, change, without_repeats
-from disks import ext4, fill, tmpfs
+from disks import ext4, fill, require, tmpfs
 
 from edge.config import MqttConfig, OutboxConfig
 from edge.messages import gap
@@ -169,3 +172,79 @@ def test_an_outbox_on_a_read_only_disk_starts_in_memory(tmp_path: Path) -> None:
         assert outbox.flush(10)
         assert labels(outbox) == ["meanwhile"]
         outbox.close()
+
+
+PUTTING = """
+import sys, time
+from pathlib import Path
+from delivery import change
+from edge.config import OutboxConfig
+from edge.outbox import Outbox
+outbox = Outbox.open(Path(sys.argv[1]), OutboxConfig(commit_wait_s=0.001))
+slowest_s, number, until_s = 0.0, 0, time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until_s:
+    before_s = time.perf_counter()
+    outbox.put(*change(str(number)))
+    slowest_s = max(slowest_s, time.perf_counter() - before_s)
+    number += 1
+    if outbox.flush(0.01):
+        print("safe", number - 1, flush=True)
+print("failed", outbox.stats().failure, flush=True)
+outbox.close(20)
+print("slowest", slowest_s, number - 1, flush=True)
+"""
+
+
+def put_under(store: Path, seconds: float, fault: str) -> list[str]:
+    """Put answers for a while in a process whose disk has a fault; returns what it said."""
+    require("strace", root=False)
+    files = [word for suffix in ("", "-wal") for word in ("-P", f"{store}{suffix}")]
+    # The interpreter itself, not a link that leads to it: strace counts for each process.
+    command = [
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-o",
+        "/dev/null",
+        *files,
+        "-e",
+        f"inject=fdatasync,fsync:{fault}",
+    ]
+    child = [str(Path(sys.executable).resolve()), "-c", PUTTING, str(store), str(seconds)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([*command, *child], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def kept(store: Path) -> list[int]:
+    outbox = Outbox.open(store, OutboxConfig())
+    numbers = [int(label) for label in labels(outbox)]
+    outbox.close()
+    assert not list(store.parent.glob("*damaged*")), "the store was given up"
+    return numbers
+
+
+def test_a_sync_that_fails_is_no_commit_and_is_tried_again(tmp_path: Path) -> None:
+    said = put_under(tmp_path / "outbox.sqlite", 2, "error=EIO:when=20..24")
+    safe = max(int(line.split()[1]) for line in said if line.startswith("safe"))
+    last = int(said[-1].split()[2])
+    numbers = kept(tmp_path / "outbox.sqlite")
+    assert safe > 30, "it did not recover"
+    assert sorted(set(numbers)) == list(range(last + 1)), "lost, though the disk works again"
+    assert numbers == sorted(numbers)
+
+
+@pytest.mark.slow
+def test_syncs_that_fail_for_good_are_never_taken_for_commits(tmp_path: Path) -> None:
+    said = put_under(tmp_path / "outbox.sqlite", 2, "error=EIO:when=20+1")
+    assert any(line.startswith("failed") and "the disk fails" in line for line in said)
+    assert float(said[-1].split()[1]) < 0.5
+
+
+@pytest.mark.slow
+def test_a_sync_that_takes_three_seconds_delays_no_answer(tmp_path: Path) -> None:
+    said = put_under(tmp_path / "outbox.sqlite", 10, "delay_enter=3000000:when=10..12")
+    assert float(said[-1].split()[1]) < 0.5
+    assert sorted(kept(tmp_path / "outbox.sqlite")) == list(range(int(said[-1].split()[2]) + 1))
