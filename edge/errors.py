@@ -43,6 +43,10 @@ class CameraError(SightpostError):
     exit_code = 66
 
 
+class UnsupportedSourceError(CameraError):
+    """This installation cannot read such a source; trying again cannot help."""
+
+
 class BrokerError(SightpostError):
     """The MQTT broker cannot be reached or refuses us."""
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edge import camera as cameras
-from edge.camera.address import is_recording
 from edge.config.difference import Difference
 from edge.measured import Setting, kept
 from edge.observer import Lookout
@@ -93,7 +92,7 @@ class Lineup:
             Lookout(
                 camera,
                 [watch for watch in self.watches.values() if watch.config.camera == name],
-                recorded=is_recording(self.config.cameras[name]),
+                recorded=self.config.cameras[name].is_recording,
             )
             for name, camera in self.cameras.items()
         ]

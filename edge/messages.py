@@ -1,11 +1,10 @@
-"""What Sightpost says over MQTT: the topics and the JSON payloads.
+"""What Sightpost says over MQTT: the JSON payloads; where they are said is in ``topics.py``.
 
 Field names and meanings are the interface that subscribers build on. Numbers that are not finite become ``null``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -14,62 +13,12 @@ import msgspec
 from edge.model_card import Kind  # noqa: TC001  msgspec reads annotations at run time
 from edge.packed import PackedArray  # noqa: TC001  likewise
 from edge.record import MESSAGE_FORMAT, Cause, ClockQuality, Message, Post, Priority
+from edge.topics import Topics as Topics  # noqa: PLC0414, TC001  whoever wants payloads wants their topics, too
 
 if TYPE_CHECKING:
     from edge.record import Loss
 
-CameraStatus = Literal["live", "stale", "dark", "frozen"]
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Where each thing is said. Names of devices, watches and cameras are topic levels; labels never are."""
-
-    prefix: str
-    device: str
-
-    @property
-    def status(self) -> str:
-        """The device: retained; the broker's last will says ``offline`` here."""
-        return f"{self.prefix}/{self.device}/status"
-
-    def state(self, watch: str) -> str:
-        """What the watch sees now: retained."""
-        return f"{self.prefix}/{self.device}/{watch}/state"
-
-    def event(self, watch: str) -> str:
-        """Every change of what the watch sees."""
-        return f"{self.prefix}/{self.device}/{watch}/event"
-
-    def watch_status(self, watch: str) -> str:
-        """How the watch itself is: retained."""
-        return f"{self.prefix}/{self.device}/{watch}/status"
-
-    def answer(self, watch: str) -> str:
-        """Every single answer of the watch, for those who ask for it."""
-        return f"{self.prefix}/{self.device}/{watch}/answer"
-
-    def embedding(self, watch: str) -> str:
-        """The feature vector of every look."""
-        return f"{self.prefix}/{self.device}/{watch}/embedding"
-
-    @property
-    def gap(self) -> str:
-        """What was lost."""
-        return f"{self.prefix}/{self.device}/gap"
-
-    def command(self, tail: str) -> str:
-        """What the device is told: the command, and the watch that it concerns."""
-        return f"{self.prefix}/{self.device}/cmd/{tail}"
-
-    @property
-    def reply(self) -> str:
-        """Answers to commands whose sender does not say where it wants them."""
-        return f"{self.prefix}/{self.device}/cmd/response"
-
-    def camera_status(self, camera: str) -> str:
-        """Whether the camera delivers: retained."""
-        return f"{self.prefix}/{self.device}/camera/{camera}/status"
+CameraStatus = Literal["live", "stale", "dark", "covered", "frozen"]
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -226,13 +175,39 @@ class EmbeddingMessage(Message, frozen=True, kw_only=True):
 
 
 class CameraStatusMessage(Message, frozen=True, kw_only=True):
-    """``camera/<camera>/status``, retained: whether the camera delivers pictures worth an answer, and since when."""
+    """``camera/<camera>/status``, retained: whether the camera delivers pictures worth an answer, and since when.
+
+    It is said when that changes, and once a minute with new numbers. These count from the start of the program.
+
+    Attributes:
+        status: ``live``; or why its pictures are worth no answer: ``stale`` (none come), ``dark``, ``covered`` (nothing
+            to be seen but one colour or a blur), ``frozen`` (nothing but pictures that were seen before).
+        reason: in words; ``null`` while it is live.
+        rate_hz: frames that come each second, as measured.
+        width_px: of the pictures; 0 before the first.
+        height_px: likewise.
+        grabbed: frames that came.
+        delivered: those that were looked at.
+        skipped: those that nobody had asked for.
+        damaged: those that could not be decoded.
+        restarts: how often the connection was made anew.
+        notes: what the camera does not do as configured, a line each.
+    """
 
     device: str
     camera: str
     status: CameraStatus
     reason: str | None = None
     since: str
+    rate_hz: float = 0.0
+    width_px: int = 0
+    height_px: int = 0
+    grabbed: int = 0
+    delivered: int = 0
+    skipped: int = 0
+    damaged: int = 0
+    restarts: int = 0
+    notes: tuple[str, ...] = ()
     clock: Clock
     replayed: bool = False
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 
 from edge.calls import Calls
+from edge.camera.supervision import is_news
 from edge.errors import CameraError
 from edge.inference import Inference
 from edge.watch import Answer
@@ -46,7 +47,8 @@ class Lookout:
     camera: Camera
     watches: Sequence[Watch]
     recorded: bool
-    last_status: CameraStatus | None = field(default=None)
+    told_status: CameraStatus | None = field(default=None)
+    tell_at_s: float = -math.inf
     held: int = 0  # frames that are looked at
 
     @property
@@ -91,7 +93,7 @@ class Observer:
     Args:
         lookouts: cameras, started, with their watches.
         on_answer: what to do with each answer; it must not block.
-        on_status: what to do when a camera's state has changed: name and status.
+        on_status: what to do when a camera's state has changed, and once a minute: name and status.
         on_watches: what to do with all watches, once a minute and when one of them begins or ends to rest.
         clock: monotonic seconds, the one that live frames carry.
         local_time: the time of day, for schedules.
@@ -250,7 +252,8 @@ class Observer:
             watch.forget_asks()
         for lookout in successor.lookouts:
             if lookout.camera in before:
-                lookout.last_status = before[lookout.camera].last_status
+                lookout.told_status = before[lookout.camera].told_status
+                lookout.tell_at_s = before[lookout.camera].tell_at_s
             else:
                 lookout.camera.start()
         self._fit_inferences(successor.lookouts)
@@ -322,9 +325,9 @@ class Observer:
         for lookout in self._lookouts:
             lookout.camera.tick(now_s)
             status = lookout.camera.status
-            if lookout.last_status is None or status.state != lookout.last_status.state:
+            if is_news(status, lookout.told_status) or now_s >= lookout.tell_at_s:
                 self._on_status(lookout.camera.name, status)
-            lookout.last_status = status
+                lookout.told_status, lookout.tell_at_s = status, now_s + MINUTE_S
             for watch in lookout.watches:
                 self._age(lookout, watch, now_s, local)
         self._tell_of_watches(now_s)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from edge import MAX_PICTURE_PIXELS
+from edge import MAX_PICTURE_PIXELS, PICTURE_SUFFIXES
 from edge.errors import PictureError
 
 if TYPE_CHECKING:
@@ -22,9 +22,17 @@ if TYPE_CHECKING:
     from edge.frame import Image
     from edge.model_card import InputSpec
 
-PICTURE_SUFFIXES = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "Roi",
+    "crop_roi",
+    "decode_picture",
+    "map_pixels",
+    "prepare",
+    "read_picture",
+    "resize",
+]
+
 LETTERBOX_GREY = 114
 _COLOR_CODES = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from edge.answer import STALE
+from edge.camera.supervision import reason_for
 from edge.errors import one_line
 from edge.messages import (
     AnswerMessage,
@@ -66,6 +67,7 @@ class Reporter:
         self._monotonic = monotonic
         self._boot_id = boot_id()
         self._throttle = Throttle(monotonic=monotonic)
+        self._camera_states: dict[str, tuple[str, float]] = {}
         self._told: dict[str, tuple[int, int]] = {}
 
     def answer(self, answer: Answer | Embedded) -> None:
@@ -177,15 +179,29 @@ class Reporter:
         """Say how a camera is; one that has only just been started is not worth a word."""
         if status.state == "starting":
             return
-        self._log(name, status)
-        is_live = status.state == "live"
-        reason = "the recording has ended" if status.state == "ended" else status.last_error
+        state, since_s = self._camera_states.get(name, (None, 0.0))
+        if state != status.state:
+            since_s = self._clock()
+            self._camera_states[name] = status.state, since_s
+            self._log(name, status)
+        for note in status.notes:
+            if self._throttle.allows(f"{name} {note}"):
+                logger.warning("camera %s: %s", name, one_line(note))
         message = CameraStatusMessage(
             device=self._topics.device,
             camera=name,
-            status="live" if is_live else "stale",
-            reason=None if is_live else reason,  # while it lives, the last error is history
-            since=utc(self._clock()),
+            status="stale" if status.state == "ended" or status.state == "failed" else status.state,  # noqa: PLR1714  narrows
+            reason=reason_for(status),
+            since=utc(since_s),
+            rate_hz=round(status.rate_hz, 2),
+            width_px=status.width_px,
+            height_px=status.height_px,
+            grabbed=status.grabbed,
+            delivered=status.delivered,
+            skipped=status.skipped,
+            damaged=status.damaged,
+            restarts=status.restarts,
+            notes=status.notes,
             clock=self._stamp(),
         )
         self._put(Post(self._topics.camera_status(name), message, retain=True))
@@ -200,6 +216,8 @@ class Reporter:
                 logger.info("camera %s: the recording has ended", name)
             case "stale":
                 logger.warning("%s; it is tried again and again", status.last_error or f"camera {name}: no frames")
+            case "dark" | "covered" | "frozen":
+                logger.warning("camera %s is %s: %s", name, status.state, reason_for(status))
 
     def _stamp(self) -> Clock:
         return stamp(self._boot_id, self._monotonic())

@@ -7,6 +7,6 @@ crashes is replaced, and nothing else notices.
 from edge.camera.camera import Camera
 from edge.camera.process import warm_up
 from edge.camera.replay import recorded_frames
-from edge.camera.supervision import CameraStatus
+from edge.camera.supervision import CameraStatus, is_news, reason_for
 
-__all__ = ["Camera", "CameraStatus", "recorded_frames", "warm_up"]
+__all__ = ["Camera", "CameraStatus", "is_news", "reason_for", "recorded_frames", "warm_up"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from edge.camera.address import is_recording
+from edge.camera.judgement import Judgement
 from edge.camera.process import DecodingProcess
 from edge.camera.protocol import Delivered, Ended, Failed, FromDecoder, Opened, Pulse
 from edge.camera.ring import Ring, SlotLedger
-from edge.camera.supervision import Backoff, CameraStatus, Silence, State, state_of_live
+from edge.camera.supervision import STALE_PERIODS, Backoff, CameraStatus, Silence, State, state_of_live
 from edge.errors import CameraError
 from edge.frame import Frame
 
@@ -48,12 +48,14 @@ class Camera:
         self.name = name
         self._config = config
         self._clock = clock
-        self._recorded = is_recording(config)
+        self._recorded = config.is_recording
         self._backoff = Backoff(rng or random.Random())  # noqa: S311  jitter is no secret
         self._ledger = SlotLedger()
         self._ring: Ring | None = None
         self._decoder: DecodingProcess | None = None
         self._silence = Silence(config, 0.0)
+        self._judgement = Judgement(config.frozen_after_s)
+        self._notes: tuple[str, ...] = ()
         self._retry_at_s = 0.0
         self._final: State | None = None
         self._since_s = clock()
@@ -154,6 +156,7 @@ class Camera:
             last_error=self._last_error,
             width_px=self._ring.width_px if self._ring else 0,
             height_px=self._ring.height_px if self._ring else 0,
+            notes=self._notes,
         )
 
     def close(self) -> None:
@@ -164,12 +167,18 @@ class Camera:
     def _state(self) -> State:
         if self._recorded:  # it has nothing to deliver while nobody asks
             return "starting" if self._frame_at_s is None else "live"
-        return state_of_live(
+        state = state_of_live(
             self._clock(),
             since_s=self._since_s,
             frame_at_s=self._frame_at_s,
-            stale_after_s=self._config.stale_after_s,
+            stale_after_s=max(self._config.stale_after_s, self._slowest_s),
         )
+        return self._judgement.fault or state if state == "live" else state
+
+    @property
+    def _slowest_s(self) -> float:
+        """A camera that is asked for pictures now and then has not failed between two of them."""
+        return STALE_PERIODS / self._config.rate_hz if self._config.rate_hz else 0.0
 
     def _totals(self) -> Pulse:
         past, pulse = self._past, self._pulse
@@ -197,6 +206,8 @@ class Camera:
                     self._frame_at_s = self._clock()
                     self._backoff.reset()
                 self._pulse, self._rate_hz = message, message.rate_hz
+                if message.sight is not None:
+                    self._judgement.see(message.sight, self._clock())
             case Ended():
                 self._final = "ended"
                 self._stop_decoder()
@@ -214,6 +225,7 @@ class Camera:
         self._ledger.renew()
         self._frame_at_s = self._clock()
         self._rate_hz = self._rate_hz or opened.rate_hz
+        self._notes = opened.notes
 
     def _frame(self, delivered: Delivered) -> Frame | None:
         if self._ring is None:

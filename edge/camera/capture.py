@@ -1,4 +1,4 @@
-"""Sources that OpenCV reads: V4L2 devices, network streams and video files.
+"""Sources that OpenCV reads: network streams, pipelines and video files; devices are in ``device.py``.
 
 OpenCV's ``isOpened()`` stays True when a camera has gone, and a capture that lost its camera never finds it again. So a
 source is judged by its frames alone, and one that stops is given up: the process ends and a new one opens it anew.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from edge.camera.address import redacted
-from edge.errors import CameraError
+from edge.camera.source import Grab, Source
+from edge.errors import CameraError, UnsupportedSourceError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from edge.config import CameraConfig
     from edge.frame import Image
 
 _NOMINAL_RATES_HZ = (0.1, 1000.0)
@@ -26,23 +29,23 @@ _ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
 """Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos get slower."""
 
 
-class LiveCapture:
+class LiveCapture(Source):
     """A device or a network stream that is open: frames come by themselves."""
 
     live = True
-    position_s = 0.0
-    damaged = 0
+    repeats = False
 
-    def __init__(self, capture: cv2.VideoCapture, what: str) -> None:
+    def __init__(self, capture: cv2.VideoCapture, what: str, *, notes: tuple[str, ...] = ()) -> None:
         self._capture = capture
         self._what = what
+        self.notes = notes
         self.rate_hz = _rate_of(capture)
 
-    def grab(self) -> bool:
+    def grab(self) -> Grab:
         """As in ``Source``: waits for the next frame, at most as long as the read timeout."""
         if not self._capture.grab():
             raise CameraError(f"{self._what} stopped delivering frames")
-        return True
+        return Grab.FRAME
 
     def retrieve(self, out: Image | None) -> Image | None:
         """As in ``Source``."""
@@ -53,39 +56,39 @@ class LiveCapture:
         self._capture.release()
 
 
-class VideoFile:
+class VideoFile(Source):
     """A video file, from its beginning and, with ``loop``, over and over; positions only ever grow.
+
+    Attributes:
+        rotate_deg: how the file says that its frames are to be turned; it is left to the caller.
 
     Raises:
         CameraError: it is missing, may not be read, or is no video that OpenCV knows.
     """
-
-    live = False
-    damaged = 0
 
     def __init__(self, path: str, *, loop: bool = False) -> None:
         self._path = path
         self._loop = loop
         self._capture = _open_video(path)
         self.rate_hz = _rate_of(self._capture)
-        self.position_s = 0.0
+        self.rotate_deg = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
         self._pass_began_s = 0.0
         self._frames_in_pass = 0
 
-    def grab(self) -> bool:
+    def grab(self) -> Grab:
         """As in ``Source``."""
         if not self._capture.grab():
             if not self._loop or not self._frames_in_pass:
-                return False
+                return Grab.END
             self._rewind()
             if not self._capture.grab():
-                return False
+                return Grab.END
         position_s = self._pass_began_s + self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if self._frames_in_pass and position_s <= self.position_s:
             position_s = self.position_s + self._period_s  # the file's timestamps are broken; its rate may be right
         self.position_s = position_s
         self._frames_in_pass += 1
-        return True
+        return Grab.FRAME
 
     def retrieve(self, out: Image | None) -> Image | None:
         """As in ``Source``."""
@@ -106,27 +109,12 @@ class VideoFile:
         self._frames_in_pass = 0
 
 
-def open_device(
-    device: str | int, *, width_px: int | None = None, height_px: int | None = None, rate_hz: float | None = None
-) -> LiveCapture:
-    """Open a V4L2 device by index or path; size and rate are asked for, the driver decides.
+def open_stream(config: CameraConfig, url: str) -> LiveCapture:
+    """Open an RTSP or other stream that FFmpeg knows.
 
-    Raises:
-        CameraError: there is no such device, or it is in use.
-    """
-    what = redacted(device)
-    capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
-    if not capture.isOpened():
-        raise CameraError(f"{what} cannot be opened: not plugged in, in use, or this user may not (group video)")
-    wishes = ((cv2.CAP_PROP_FRAME_WIDTH, width_px), (cv2.CAP_PROP_FRAME_HEIGHT, height_px), (cv2.CAP_PROP_FPS, rate_hz))
-    for setting, value in wishes:
-        if value is not None:
-            capture.set(setting, value)
-    return LiveCapture(capture, what)
-
-
-def open_stream(url: str, *, open_timeout_s: float, read_timeout_s: float) -> LiveCapture:
-    """Open an RTSP, HTTP or other stream that FFmpeg knows.
+    Args:
+        config: how to open it.
+        url: where; with credentials, if there are any, so it appears in no message.
 
     Raises:
         CameraError: nothing answers there in time, or what answers is no video.
@@ -134,16 +122,34 @@ def open_stream(url: str, *, open_timeout_s: float, read_timeout_s: float) -> Li
     if url.startswith("rtsp"):
         # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
         # packets, and without nobuffer the first frame is a second old.
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|fflags;nobuffer"
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{config.transport}|fflags;nobuffer"
     # These work only as parameters of opening.
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(open_timeout_s * 1000)]
-    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(read_timeout_s * 1000)]
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(config.open_timeout_s * 1000)]
+    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(config.read_timeout_s * 1000)]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
     if not capture.isOpened():
         raise CameraError(
-            f"{redacted(url)} cannot be opened: no answer within {open_timeout_s:g} s, refused, or no video"
+            f"{config.shown} cannot be opened: no answer within {config.open_timeout_s:g} s, refused, or no video"
         )
-    return LiveCapture(capture, redacted(url))
+    return LiveCapture(capture, config.shown)
+
+
+def open_pipeline(config: CameraConfig) -> LiveCapture:
+    """Open a GStreamer pipeline, ``gst:… ! appsink``.
+
+    Raises:
+        UnsupportedSourceError: this OpenCV was built without GStreamer.
+        CameraError: the pipeline cannot be built or started.
+    """
+    if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        raise UnsupportedSourceError(
+            f"{config.shown}: this OpenCV has no GStreamer (its wheels never do): use rtsp://, http:// or a device, "
+            "or an OpenCV that was built with it"
+        )
+    capture = cv2.VideoCapture(str(config.source).removeprefix("gst:").strip(), cv2.CAP_GSTREAMER)
+    if not capture.isOpened():
+        raise CameraError(f"{config.shown} cannot be started: try it with gst-launch-1.0; it must end in appsink")
+    return LiveCapture(capture, config.shown)
 
 
 def _open_video(path: str) -> cv2.VideoCapture:
@@ -155,17 +161,26 @@ def _open_video(path: str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, _ONE_THREAD)
     if not capture.isOpened():
         raise CameraError(f"{path} is no video that OpenCV can read")
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # OpenCV would turn each frame in a copy of its own
     return capture
 
 
 def _retrieved(capture: cv2.VideoCapture, out: Image | None) -> Image | None:
     """Convert the grabbed frame, into ``out`` where that has its size; otherwise into an array that OpenCV makes."""
     decoded, image = capture.retrieve(out) if out is not None else capture.retrieve()
-    if not decoded:
-        return None
-    if image.ndim == 2:  # noqa: PLR2004  a grey camera
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return np.asarray(image, dtype=np.uint8)
+    return as_bgr(np.asarray(image)) if decoded else None
+
+
+def as_bgr(image: npt.NDArray[Any]) -> Image:
+    """Make ``(H, W, 3) uint8 BGR`` of what a camera gave: grey, ``(H, W)`` or ``(H, W, 1)``, and 16-bit ones included.
+
+    Of 16 bits the upper eight count.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:  # noqa: PLR2004  a grey camera
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+    return image
 
 
 def _rate_of(capture: cv2.VideoCapture) -> float:

@@ -12,7 +12,7 @@ os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # FFmpeg: quiet; what matters is re
 os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
 
 # edge.preprocess comes first: it sets a limit that OpenCV reads when it is loaded.
-for name in ("edge.preprocess", "edge.camera.sources", "edge.camera.worker"):
+for name in ("edge.preprocess", "edge.camera.sources", "edge.camera.sight", "edge.camera.worker"):
     importlib.import_module(name)
 
 gc.collect()

@@ -15,11 +15,15 @@ class Want(msgspec.Struct, frozen=True, tag=True):
 
 
 class Opened(msgspec.Struct, frozen=True, tag=True):
-    """Decoder → reader, with a descriptor: pictures now lie in this memory. The first says that the source works."""
+    """Decoder → reader, with a descriptor: pictures now lie in this memory. The first says that the source works.
+
+    The notes are what an operator should know about how the source was opened.
+    """
 
     width_px: int
     height_px: int
     rate_hz: float
+    notes: tuple[str, ...] = ()
 
 
 class Delivered(msgspec.Struct, frozen=True, tag=True):
@@ -31,17 +35,33 @@ class Delivered(msgspec.Struct, frozen=True, tag=True):
     clock_s: float
 
 
+class Sight(msgspec.Struct, frozen=True):
+    """What was measured on one frame.
+
+    Attributes:
+        brightest: grey level, 0…255, that a hundredth of the picture is above.
+        clarity: by how much spots differ from around them, where the picture has most of that, as a part of how much
+            the whole picture varies: a blurred picture varies, too, but slowly.
+        fingerprint: equal for equal frames; None where a repeated picture says nothing.
+    """
+
+    brightest: float
+    clarity: float
+    fingerprint: int | None
+
+
 class Pulse(msgspec.Struct, frozen=True, tag=True):
     """Decoder → reader, every second: totals since it started; one that is lost does not matter.
 
     ``skipped`` frames were grabbed when nobody had asked; ``damaged`` ones could not be decoded. The rate is that since
-    the pulse before.
+    the pulse before. ``sight`` is of a frame since then, if there was one that could be decoded.
     """
 
     grabbed: int = 0
     skipped: int = 0
     damaged: int = 0
     rate_hz: float = 0.0
+    sight: Sight | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

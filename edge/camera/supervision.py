@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
     from edge.config import CameraConfig
 
-State = Literal["starting", "live", "stale", "ended", "failed"]
+State = Literal["starting", "live", "dark", "covered", "frozen", "stale", "ended", "failed"]
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 8.0
 """A camera that is back is found within ten seconds: this, and the time to open it."""
+STALE_PERIODS = 2.5
+"""A camera with a configured rate may be late by so many of its periods, however short ``stale_after_s`` is."""
 MARGIN_S = 2.0
 """How much longer than OpenCV's own timeout a decoder may be silent before it is thought to hang."""
 
@@ -24,8 +26,10 @@ class CameraStatus:
     """A camera at one moment.
 
     Attributes:
-        state: ``starting`` (no frame yet), ``live``, ``stale`` (no frame for ``stale_after_s``; it is tried again for
-            ever), ``ended`` (a recording, read to its end) or ``failed`` (trying again is no use; see ``last_error``).
+        state: ``starting`` (no frame yet); ``live``; frames come that are worth no answer: ``dark``, ``covered``
+            (nothing to be seen but one colour or a blur), ``frozen`` (nothing but pictures that were seen before);
+            ``stale`` (no frame for ``stale_after_s``; it is tried again for ever); ``ended`` (a recording, read to its
+            end); ``failed`` (trying again is no use; see ``last_error``).
         rate_hz: frames per second as grabbed in the last second or so; nominal before that; 0 when nothing is known.
         grabbed: frames that came from the source, over all decoding processes.
         delivered: frames that were handed to the reader.
@@ -35,6 +39,7 @@ class CameraStatus:
         last_error: why it was last replaced or failed; without credentials.
         width_px: of the frames; 0 before the first.
         height_px: likewise.
+        notes: what the camera does not do as configured, a line each.
     """
 
     state: State
@@ -47,6 +52,7 @@ class CameraStatus:
     last_error: str | None
     width_px: int
     height_px: int
+    notes: tuple[str, ...] = ()
 
 
 class Backoff:
@@ -108,3 +114,29 @@ def state_of_live(now_s: float, *, since_s: float, frame_at_s: float | None, sta
     if now_s - (since_s if frame_at_s is None else frame_at_s) > stale_after_s:
         return "stale"
     return "starting" if frame_at_s is None else "live"
+
+
+def is_news(status: CameraStatus, told: CameraStatus | None) -> bool:
+    """Whether more than the numbers has changed since a status was told."""
+    if told is None:
+        return True
+    now = (status.state, status.width_px, status.height_px, status.notes)
+    return now != (told.state, told.width_px, told.height_px, told.notes)
+
+
+def reason_for(status: CameraStatus) -> str | None:
+    """What is wrong and what to do, in words; None when nothing is: while a camera lives, its last error is history."""
+    match status.state:
+        case "ended":
+            return "the recording has ended"
+        case "dark":
+            return "the picture is dark: put light on, or look what is before the lens"
+        case "covered":
+            return (
+                "nothing is to be seen but one colour or a blur: look whether the lens is covered, wet or out of focus"
+            )
+        case "frozen":
+            return "the same picture comes again and again: restart the camera"
+        case "stale" | "failed":
+            return status.last_error
+    return None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.camera.address import is_recording, is_replaceable
 from edge.camera.protocol import (
     PACKET_BYTES,
     Delivered,
@@ -21,14 +20,16 @@ from edge.camera.protocol import (
     FromDecoder,
     Opened,
     Pulse,
+    Sight,
     decode_want,
     encode,
 )
 from edge.camera.ring import Ring
-from edge.errors import CameraError
+from edge.camera.source import Grab
+from edge.errors import CameraError, UnsupportedSourceError
 
 if TYPE_CHECKING:
-    from edge.camera.sources import Source
+    from edge.camera.source import Source
     from edge.config import CameraConfig
     from edge.frame import Image
 
@@ -50,15 +51,16 @@ def serve(config: CameraConfig, channel: socket.socket) -> None:
     try:
         source = open_source(config)
         opened = True
-        Decoding(source, reader, recorded=is_recording(config)).run()
+        Decoding(source, reader, recorded=config.is_recording).run()
     except ReaderGoneError:
         return
     except CameraError as error:
-        fatal = is_recording(config) if opened else not is_replaceable(config)
+        fatal = config.is_recording if opened else not config.is_replaceable
+        fatal = fatal or isinstance(error, UnsupportedSourceError)
         _say_farewell(reader, Failed(str(error), fatal))
     except Exception as error:  # noqa: BLE001  whatever a codec does must reach the operator, not die with this process
         reason = " ".join(str(error).split())[: PACKET_BYTES // 4]
-        _say_farewell(reader, Failed(f"the decoder failed: {type(error).__name__}: {reason}", is_recording(config)))
+        _say_farewell(reader, Failed(f"the decoder failed: {type(error).__name__}: {reason}", config.is_recording))
 
 
 class Reader:
@@ -126,6 +128,7 @@ class Decoding:
         self._began_s = 0.0
         self._pulsed_at_s = time.monotonic()
         self._pulsed_grabbed = 0
+        self._sight: Sight | None = None
 
     def run(self) -> None:
         """Deliver until the recording ends.
@@ -134,27 +137,37 @@ class Decoding:
             CameraError: the source stopped delivering, or never gave a frame.
             ReaderGoneError: nobody is there.
         """
-        while self._source.grab():
+        while (grab := self._source.grab()) is not Grab.END:
+            if grab is Grab.NOTHING:
+                self._pulse_if_due()
+                continue
             self._grabbed += 1
             if self._ring is None and not self._open_ring():
                 continue
-            if not self._source.live and not self._recorded:
-                self._wait_until_due()
-            captured_at_s, clock_s = time.time(), time.monotonic()
-            if self._recorded:
-                clock_s = self._source.position_s
-            slot = self._wanted_slot()
+            self._deliver_when_due()
             self._pulse_if_due()
-            if slot is None:
-                self._skipped += 1
-            elif self._fill(slot):
-                self._reader.tell(Delivered(slot, self._grabbed - 1, captured_at_s, clock_s))
-            else:
-                self._reader.still_wants(slot)
         self._pulse()
         if self._ring is None:
             raise CameraError(f"there is no frame that can be read ({self._damaged} damaged)")
         self._reader.tell(Ended())
+
+    def _deliver_when_due(self) -> None:
+        if not self._source.live and not self._recorded:
+            self._wait_until_due()
+        captured_at_s, clock_s = time.time(), time.monotonic()
+        if self._recorded and not self._source.live:
+            clock_s = self._source.position_s
+        slot = self._wanted_slot()
+        if slot is None:
+            self._skipped += 1
+            if self._is_sight_due():
+                self._see(self._retrieve(None))
+        elif (image := self._filled(slot)) is not None:
+            self._reader.tell(Delivered(slot, self._grabbed - 1, captured_at_s, clock_s))
+            if self._is_sight_due():
+                self._see(image)  # it stays as it is until this loop fills it anew
+        else:
+            self._reader.still_wants(slot)
 
     @property
     def _damaged(self) -> int:
@@ -171,7 +184,7 @@ class Decoding:
     def _make_ring(self, image: Image) -> Ring:
         height_px, width_px = image.shape[:2]
         self._ring, descriptor = Ring.create(width_px, height_px)
-        self._reader.tell(Opened(width_px, height_px, self._source.rate_hz), descriptor)
+        self._reader.tell(Opened(width_px, height_px, self._source.rate_hz, self._source.notes), descriptor)
         os.close(descriptor)
         return self._ring
 
@@ -187,24 +200,33 @@ class Decoding:
             self._pulse_if_due()
         return slot
 
-    def _fill(self, slot: int) -> bool:
-        if self._ring is None:
-            return False
-        target = self._ring.image(slot)
+    def _filled(self, slot: int) -> Image | None:
+        """The slot, with the grabbed frame in it; None when that cannot be decoded."""
+        target = self._ring.image(slot) if self._ring is not None else None
         image = self._retrieve(target)
         if image is None:
-            return False
-        if image.shape != target.shape:
+            return None
+        if target is None or image.shape != target.shape:
             target = self._make_ring(image).image(slot)
         if image is not target:  # video was converted in place; a picture, or the first frame of a new size, was not
             np.copyto(target, image)
-        return True
+        return target
 
     def _retrieve(self, out: Image | None) -> Image | None:
         image = self._source.retrieve(out)
         if image is None:
             self._unreadable += 1
         return image
+
+    def _is_sight_due(self) -> bool:
+        """One frame a second is looked at whether or not anybody asked; a recording read fast has no condition."""
+        return not self._recorded and self._sight is None
+
+    def _see(self, image: Image | None) -> None:
+        if image is not None:
+            from edge.camera.sight import sight_of
+
+            self._sight = sight_of(image, repeats=self._source.repeats)
 
     def _pulse_if_due(self) -> None:
         if time.monotonic() - self._pulsed_at_s >= PULSE_S:
@@ -213,7 +235,8 @@ class Decoding:
     def _pulse(self) -> None:
         now_s = time.monotonic()
         rate_hz = (self._grabbed - self._pulsed_grabbed) / max(now_s - self._pulsed_at_s, 1e-3)
-        self._reader.tell(Pulse(self._grabbed, self._skipped, self._damaged, rate_hz))
+        self._reader.tell(Pulse(self._grabbed, self._skipped, self._damaged, rate_hz, self._sight))
+        self._sight = None
         self._pulsed_at_s, self._pulsed_grabbed = now_s, self._grabbed
 
 

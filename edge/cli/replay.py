@@ -49,14 +49,13 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replay a recording."""
     from edge import camera as cameras
-    from edge.camera.address import is_recording
     from edge.observer import Lookout, Observer
     from edge.watch import Watch
 
     if not arguments.clip:
         raise UsageError("CLIP is empty; give a video file or a folder of pictures")
     camera_config = CameraConfig(source=arguments.clip, pace="fast")
-    if arguments.clip.startswith("scene:") or not is_recording(camera_config):
+    if arguments.clip.startswith("scene:") or not camera_config.is_recording:
         raise UsageError(f"{arguments.clip}: not a recording; replay takes a video file or a folder of pictures")
     cameras.warm_up()
     watch = Watch("replay", _watch_config(arguments), load_model(arguments))

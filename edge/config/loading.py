@@ -73,6 +73,8 @@ def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:
     config.mqtt.check(where)
     if config.sparkplug and config.home_assistant:
         raise ConfigError(f"{where}: home_assistant: it does not understand Sparkplug; leave out one of the two tables")
+    for name, camera in config.cameras.items():
+        camera.check(name, where)
     for name, watch in config.watches.items():
         _check_references(config, name, watch, where)
         watch.check(name, where)

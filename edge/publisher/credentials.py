@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.credentials import locate, read_secret
 from edge.errors import BrokerError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from edge.config import MqttConfig, TlsConfig
-
-PREFIX = "credential:"
-"""``credential:NAME`` stands for a file that systemd hands to the service, by LoadCredential= or its like."""
-
-
-def locate(name: str, key: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """Find the file that the configuration names at ``key``.
-
-    Raises:
-        BrokerError: it is a credential, and systemd has not handed one over.
-    """
-    if not name.startswith(PREFIX):
-        return Path(name)
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    if folder is None:
-        raise BrokerError(
-            f"{key}: {name}: only systemd hands out credentials: name a file, or run as a service with LoadCredential="
-        )
-    return Path(folder) / name.removeprefix(PREFIX)
 
 
 def read_password(config: MqttConfig) -> str | None:
@@ -42,12 +22,7 @@ def read_password(config: MqttConfig) -> str | None:
     """
     if config.password_file is None:
         return None
-    path = locate(config.password_file, "mqtt.password_file")
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BrokerError(f"{path}: cannot read the broker's password ({reason}): see mqtt.password_file") from error
+    return read_secret(config.password_file, "mqtt.password_file", error=BrokerError)
 
 
 def tls_context(tls: TlsConfig) -> ssl.SSLContext:
@@ -57,15 +32,15 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
         BrokerError: a file cannot be read, or holds something else than it should.
     """
     try:
-        ca_file = None if tls.ca_file is None else _readable(locate(tls.ca_file, "mqtt.tls.ca_file"))
+        ca_file = None if tls.ca_file is None else _readable(tls.ca_file, "mqtt.tls.ca_file")
         context = ssl.create_default_context(cafile=ca_file)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
     except ssl.SSLError as error:
         raise BrokerError(f"{tls.ca_file}: holds no certificate in PEM form: see mqtt.tls.ca_file") from error
     if tls.cert_file is None:
         return context
-    cert_file = _readable(locate(tls.cert_file, "mqtt.tls.cert_file"))
-    key_file = cert_file if tls.key_file is None else _readable(locate(tls.key_file, "mqtt.tls.key_file"))
+    cert_file = _readable(tls.cert_file, "mqtt.tls.cert_file")
+    key_file = cert_file if tls.key_file is None else _readable(tls.key_file, "mqtt.tls.key_file")
     try:
         # Without a password OpenSSL would ask for that of an encrypted key on the terminal.
         context.load_cert_chain(cert_file, key_file, password=lambda: "")
@@ -78,9 +53,10 @@ def tls_context(tls: TlsConfig) -> ssl.SSLContext:
     return context
 
 
-def _readable(path: Path) -> Path:
+def _readable(name: str, key: str) -> Path:
+    path = locate(name, key, error=BrokerError)
     try:
         path.open("rb").close()
     except OSError as error:
-        raise BrokerError(f"{path}: cannot read it ({error.strerror}): see mqtt.tls") from error
+        raise BrokerError(f"{path}: cannot read it ({error.strerror}): see {key}") from error
     return path

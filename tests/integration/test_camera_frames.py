@@ -20,7 +20,7 @@ import pytest
 from edge.camera import Camera, recorded_frames
 from edge.camera.scene import STORY_SEED, GateScene
 from edge.config import CameraConfig
-from edge.errors import CameraError
+from edge.errors import ConfigError
 from edge.preprocess import read_picture
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def test_what_cannot_be_opened_fails_with_one_clear_line_and_silently(
 
 
 def test_an_impossible_source_is_refused_before_anything_starts() -> None:
-    with pytest.raises(CameraError, match="there is no scene 'moon'"):
+    with pytest.raises(ConfigError, match="there is no scene 'moon'"):
         Camera("gate", CameraConfig(source="scene:moon"))
 
 

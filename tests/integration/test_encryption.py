@@ -14,11 +14,12 @@ from brokers import Broker, Subscriber, amqtt, eventually, free_port, mosquitto
 from delivery import TOPICS, assert_in_order, change
 
 from edge.config import MqttConfig, OutboxConfig, TlsConfig
+from edge.credentials import locate
 from edge.errors import BrokerError
 from edge.outbox import Outbox
 from edge.publisher import Publisher, probe_broker
 from edge.publisher.advice import unreachable
-from edge.publisher.credentials import locate, read_password
+from edge.publisher.credentials import read_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,9 +170,11 @@ def test_files_that_are_missing_or_wrong_are_named(tmp_path: Path, authority: Au
 
 
 def test_systemd_hands_out_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locate("credential:key", "mqtt.tls.key_file", {"CREDENTIALS_DIRECTORY": "/run/c"}).as_posix() == "/run/c/key"
+    key, name = "mqtt.tls.key_file", "credential:key"
+    there = locate(name, key, error=BrokerError, environment={"CREDENTIALS_DIRECTORY": "/run/c"})
+    assert there.as_posix() == "/run/c/key"
     with pytest.raises(BrokerError, match=r"mqtt.tls.key_file: .*LoadCredential="):
-        locate("credential:key", "mqtt.tls.key_file", {})
+        locate(name, key, error=BrokerError, environment={})
     (tmp_path / "password").write_text("open sesame\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     config_ = MqttConfig(username="porch", password_file="credential:password")  # noqa: S106  the name of a file

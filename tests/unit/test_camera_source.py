@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.camera.address import Kind, is_recording, is_replaceable, kind_of, redacted
 from edge.config import CameraConfig
-from edge.errors import CameraError
+from edge.config.source import Kind, kind_of, redacted, split_glob
+from edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,9 @@ URLISH = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1,
         ("rtsp://10.0.0.2/stream", Kind.STREAM),
         ("https://10.0.0.2/video.mjpg", Kind.STREAM),
         ("scene:gate", Kind.SCENE),
+        ("gst:videotestsrc ! appsink", Kind.PIPELINE),
+        ("pictures/*.jpg", Kind.PICTURES),
+        ("door.JPG", Kind.PICTURES),
         ("/somewhere/clip.mp4", Kind.VIDEO),
         ("clip.mp4", Kind.VIDEO),
     ],
@@ -36,29 +39,43 @@ def test_sources_are_told_apart_by_their_address(source: str | int, kind: Kind) 
 
 
 def test_a_folder_is_told_from_a_video(tmp_path: Path) -> None:
-    assert kind_of(str(tmp_path)) is Kind.FOLDER
+    assert kind_of(str(tmp_path)) is Kind.PICTURES
+
+
+def test_a_pattern_begins_where_no_folder_bears_its_name(tmp_path: Path) -> None:
+    (tmp_path / "yard [1]").mkdir()
+    assert split_glob(str(tmp_path / "yard [1]" / "*" / "a?.jpg")) == (tmp_path / "yard [1]", "*/a?.jpg")
+    assert split_glob(str(tmp_path / "*.jpg")) == (tmp_path, "*.jpg")
 
 
 @pytest.mark.parametrize(
     ("source", "complaint"),
-    [("scene:moon", "no scene 'moon'; known are: gate"), ("rtsp:10.0.0.2", "a URL begins with rtsp://")],
+    [
+        ("scene:moon", "no scene 'moon'; known are: gate"),
+        ("rtsp:10.0.0.2", "a URL begins with rtsp://"),
+        ("rtsp:///live", "a URL begins with rtsp:// and a host"),
+        ("HTTP://10.0.0.2/", "write http in small letters"),
+        ("htp://10.0.0.2/", "did you mean 'http'"),
+        ("file:///etc/passwd", "file is no kind of source"),
+        ("concat:a.ts|b.ts", "concat is no kind of source"),
+    ],
 )
 def test_an_impossible_address_is_refused_with_what_would_be_right(source: str, complaint: str) -> None:
-    with pytest.raises(CameraError, match=complaint):
+    with pytest.raises(ConfigError, match=complaint):
         kind_of(source)
 
 
 def test_only_what_can_wait_is_a_recording() -> None:
-    assert is_recording(CameraConfig(source="clip.mp4", pace="fast"))
-    assert is_recording(CameraConfig(source="scene:gate", pace="fast"))
-    assert not is_recording(CameraConfig(source="clip.mp4"))
-    assert not is_recording(CameraConfig(source="rtsp://host/", pace="fast"))
+    assert CameraConfig(source="clip.mp4", pace="fast").is_recording
+    assert CameraConfig(source="scene:gate", pace="fast").is_recording
+    assert not CameraConfig(source="clip.mp4").is_recording
+    assert not CameraConfig(source="rtsp://host/", pace="fast").is_recording
 
 
 def test_a_missing_device_may_come_back_but_a_missing_file_does_not() -> None:
-    assert is_replaceable(CameraConfig(source="/dev/video0"))
-    assert is_replaceable(CameraConfig(source="http://host/"))
-    assert not is_replaceable(CameraConfig(source="clip.mp4"))
+    assert CameraConfig(source="/dev/video0").is_replaceable
+    assert CameraConfig(source="http://host/").is_replaceable
+    assert not CameraConfig(source="clip.mp4").is_replaceable
 
 
 def test_a_path_that_cannot_be_looked_at_is_left_to_the_one_who_opens_it() -> None:
@@ -74,6 +91,7 @@ def test_a_path_that_cannot_be_looked_at_is_left_to_the_one_who_opens_it() -> No
         ("http://10.0.0.2/snap.cgi?mail=a@b&password=secret", "http://***"),
         ("http://10.0.0.2/video.mjpg", "http://10.0.0.2/video.mjpg"),
         ("/srv/clips/a@b.mp4", "/srv/clips/a@b.mp4"),
+        ("gst:rtspsrc user-pw=secret location=rtsp://host ! appsink", "gst:rtspsrc …"),
         (3, "camera 3"),
     ],
 )
