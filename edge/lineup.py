@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edge import camera as cameras
 from edge.config.difference import Difference
+from edge.lessons import Lessons, lessons_path
 from edge.measured import Setting, kept
 from edge.observer import Lookout
 from edge.watch import Watch
@@ -69,7 +70,8 @@ class Lineup:
             for name, model in config.models.items()
         }
         watches = {
-            name: _reusable(old.watches, name, changed.watches) or Watch(name, watch, models[watch.model])
+            name: _reusable(old.watches, name, changed.watches)
+            or Watch(name, watch, models[watch.model], _lessons(name, config, models[watch.model]))
             for name, watch in config.watches.items()
         }
         wanted = {watch.camera for watch in config.watches.values()}
@@ -100,6 +102,12 @@ class Lineup:
 
 def _reusable(known: dict[str, _T], name: str, changed: frozenset[str]) -> _T | None:
     return None if name in changed else known.get(name)
+
+
+def _lessons(name: str, config: Config, model: Model) -> Lessons | None:
+    """What a watch that is taught answers with."""
+    is_taught = config.watches[name].kind == "teach"
+    return Lessons(lessons_path(config.device.state_dir, name), model) if is_taught else None
 
 
 def load_model(config: ModelConfig, measured: Setting | None = None) -> Model:

@@ -12,23 +12,28 @@ import numpy as np
 from edge.answer import STALE, UNKNOWN
 from edge.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
 from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
-from edge.errors import ConfigError
+from edge.errors import ConfigError, SightpostError
 from edge.motion import MotionGate
 from edge.region import Region
 from edge.runtime import EMBEDDING
 from edge.schedule import Schedule
+from edge.taught import Taught
 from edge.vectors import unit
 
 if TYPE_CHECKING:
     import time
+    from collections.abc import Mapping
     from concurrent.futures import Future
 
     import numpy.typing as npt
 
     from edge.config import WatchConfig
     from edge.frame import Frame, Image
+    from edge.lessons import Lessons
     from edge.model import Model, Prediction
+    from edge.model_card import Kind
 
+NOTHING_TAUGHT = "nothing is taught yet; see sightpost teach"
 DECIDABLE = ("classify", "binary", "multilabel")
 
 
@@ -100,22 +105,30 @@ class _Pending:
 class Watch:
     """Region, model, cadence and decision of one question. One thread at a time."""
 
-    def __init__(self, name: str, config: WatchConfig, model: Model) -> None:
-        """Join a watch with its model.
+    def __init__(self, name: str, config: WatchConfig, model: Model, lessons: Lessons | None = None) -> None:
+        """Join a watch with its model, and one of kind ``teach`` with its lessons.
 
         Raises:
-            ConfigError: the model does not give what the watch is to publish.
+            ConfigError: the model does not give what the watch needs.
         """
-        self.embeds = config.output == "embedding" or (config.output == "auto" and model.kind == "embed")
-        _check_output(name, model, embeds=self.embeds)
-        _check_labels(name, config, model)
+        teaches = lessons is not None
+        self.embeds = config.output == "embedding" or (
+            config.output == "auto" and model.kind == "embed" and not teaches
+        )
+        _check_output(name, model, needs_vectors=self.embeds or teaches)
+        if not teaches:
+            _check_labels(name, config, model)
+        self._lessons = lessons
+        self._taught = Taught()
+        self._unteachable: str | None = None
+        self.kind: Kind = "classify" if teaches else model.kind
         self.name = name
         self.config = config
         self.model = model
         self.region = Region.of(name, config)
         self.cadence = Cadence(config.interval_s)
         self.tally = Tally()
-        self._rules = rules_of(config, model)
+        self._rules = rules_of(config, self.kind, {} if teaches else model.thresholds)
         self._decision = Decision()
         self._schedule = Schedule.parse(config.schedule)
         settle_s = config.hold_s + config.hold_frames * config.interval_s + 2 * config.smooth_s
@@ -125,6 +138,11 @@ class Watch:
         self._answered_s: float | None = None
         if config.cadence == "command":
             self.cadence.rest(ON_COMMAND)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it can answer, but for ``unknown`` and ``stale``."""
+        return self._taught.labels if self._lessons else self.model.labels
 
     @property
     def due_s(self) -> float:
@@ -212,7 +230,9 @@ class Watch:
         return answer if answer and answer.changed else None
 
     def follow(self, local: time.struct_time) -> None:
-        """Look or rest as the schedule says; ``local`` is the time of day."""
+        """Look or rest as the schedule says, and learn what was taught; ``local`` is the time of day."""
+        if self._lessons is not None and self._lessons.has_changed():
+            self._learn(self._lessons)
         if self._schedule.is_open(local):
             self.cadence.wake(OFF_SCHEDULE)
         else:
@@ -241,6 +261,11 @@ class Watch:
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
         if untrusted:
             return self._judged(lose(self._decision, untrusted, frame.clock_s), frame, prediction)
+        if self._lessons is not None:
+            if not self._taught.labels or prediction.embedding is None:
+                reason = self._unteachable or NOTHING_TAUGHT
+                return self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
+            prediction = self._taught.answer(prediction.embedding)
         self._answered_s = frame.clock_s
         after = decide(self._decision, prediction, frame.clock_s, self._rules)
         self.tally.unknown += after.recent[-1] == UNKNOWN
@@ -251,6 +276,12 @@ class Watch:
         answer = self._lost(reason, frame.clock_s, frame)
         _give(asked, answer)
         return answer
+
+    def _learn(self, lessons: Lessons) -> None:
+        try:
+            self._taught, self._unteachable = lessons.taught(), None
+        except SightpostError as error:
+            self._taught, self._unteachable = Taught(), str(error)
 
     def _lost(self, reason: str, clock_s: float, frame: Frame | None) -> Answer | None:
         if self.embeds:
@@ -273,11 +304,11 @@ class Watch:
         )
 
 
-def rules_of(config: WatchConfig, model: Model) -> Rules:
-    """The rules by which a watch decides."""
+def rules_of(config: WatchConfig, kind: Kind, thresholds: Mapping[str, float]) -> Rules:
+    """The rules by which a watch decides; the last two are the model's."""
     return Rules(
-        kind=model.kind,
-        thresholds=model.thresholds,
+        kind=kind,
+        thresholds=thresholds,
         smooth_s=config.smooth_s,
         majority=config.majority,
         min_score=config.min_score,
@@ -305,13 +336,13 @@ def _give(asked: list[Future[Answer | Embedded]], answer: Answer | Embedded | No
             future.set_result(answer)
 
 
-def _check_output(name: str, model: Model, *, embeds: bool) -> None:
-    if embeds and EMBEDDING not in model.engine.outputs:
+def _check_output(name: str, model: Model, *, needs_vectors: bool) -> None:
+    if needs_vectors and EMBEDDING not in model.engine.outputs:
         raise ConfigError(
             f"watches.{name}.output: {model.file.path} gives no feature vectors; use a model of kind 'embed', "
-            'or output = "answer"'
+            'or output = "answer" and a kind that is not "teach"'
         )
-    if not embeds and model.kind not in DECIDABLE:
+    if not needs_vectors and model.kind not in DECIDABLE:
         raise ConfigError(
             f"watches.{name}.model: {model.file.path} is of kind {model.kind!r}, which names no class; "
             f'use a model of kind {" or ".join(DECIDABLE)}, or output = "embedding"'

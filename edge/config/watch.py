@@ -35,6 +35,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
     ``majority`` of the last looks, of at least ``min_score``, left below ``leave_score``, held for ``hold_s`` and
     ``hold_frames``, no sooner than ``cooldown_s`` after the last change, and ``stale`` after ``max_age_s`` without one.
 
+    ``kind`` ``teach`` answers with classes taught on the device (``docs/teach.md``) instead of the model's.
     ``answers`` publishes every single answer beside the states and events, for a subscriber that does its own deciding.
     ``output`` ``embedding`` publishes the feature vector of every look instead of deciding; ``auto`` does so for models
     of kind ``embed``. ``encoding`` says how its numbers are written, ``l2`` brings it to length 1 before.
@@ -42,6 +43,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
 
     camera: Name
     model: Name
+    kind: Literal["model", "teach"] = "model"
     roi: tuple[Fraction, Fraction, Fraction, Fraction] = (0.0, 0.0, 1.0, 1.0)
     roi_px: tuple[Pixel, Pixel, Pixel, Pixel] | None = None
     polygon: tuple[tuple[Fraction, Fraction], ...] | None = None

@@ -30,4 +30,4 @@ class Subject:
     @classmethod
     def of(cls, watch: Watch) -> Subject:
         """A watch that has its model."""
-        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.model.kind, watch.model.labels)
+        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.kind, watch.labels)
