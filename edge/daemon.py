@@ -26,6 +26,7 @@ from edge.lineup import Lineup
 from edge.messages import Topics, gap
 from edge.observer import Observer
 from edge.outbox import Outbox
+from edge.pictures import Photographer
 from edge.publisher import Publisher
 from edge.record import boot_id
 from edge.reporting import Reporter, stamp
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from edge.health import Notifier
     from edge.publisher.conversation import Listener
     from edge.publisher.dialect import Dialect
+    from edge.watch import Answer, Embedded
 
 logger = logging.getLogger(__name__)
 
@@ -116,15 +118,17 @@ class Daemon:
             lookouts = self._lineup.lookouts()
             for lookout in lookouts:
                 lookout.camera.start()
+            self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(
                 lookouts,
-                on_answer=reporter.answer,
+                on_answer=_both(reporter.answer, self._photographer.answer),
                 on_status=reporter.camera,
                 on_watches=reporter.watches,
                 clock=time.monotonic,
             )
             self._desk.open(self._handlers())
             self._observe()
+            self._photographer.close()
         finally:
             self._notifier.stopping()
             self._publisher.stop(self._drain_timeout_s)
@@ -143,6 +147,7 @@ class Daemon:
     def _handlers(self) -> dict[str, Handler]:
         """Who does what may be asked for over MQTT."""
         handlers = on_watches(self._observer, lambda: self._config.watches)
+        handlers["snapshot"] = snapshots(self._observer, self._photographer, lambda: self._config.watches)
         handlers["reload"] = lambda _: then(self.reload(), lambda changed: {"changed": changed.words})
         return handlers
 
@@ -263,6 +268,16 @@ class Daemon:
             logger.exception("the observer failed by a fault in this program")
         finally:
             self.stop()
+
+
+def _both(
+    one: Callable[[Answer | Embedded], None], other: Callable[[Answer | Embedded], None]
+) -> Callable[[Answer | Embedded], None]:
+    def call(answer: Answer | Embedded) -> None:
+        one(answer)
+        other(answer)
+
+    return call
 
 
 def heed_signals(daemon: Daemon) -> None:

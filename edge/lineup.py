@@ -12,6 +12,7 @@ from edge import camera as cameras
 from edge.config.difference import Difference
 from edge.lessons import Lessons, lessons_path
 from edge.measured import Setting, kept
+from edge.model_trial import Trials
 from edge.observer import Lookout
 from edge.watch import Watch
 
@@ -65,10 +66,12 @@ class Lineup:
         changed = changed or Difference()
         measured = kept(Path(config.device.state_dir))
         marks = {name: Mark.of(model.file) for name, model in config.models.items()}
-        models = {
-            name: _reusable(old.models, name, changed.models) or load_model(model, measured.get(name))
-            for name, model in config.models.items()
-        }
+        models = {name: known for name in config.models if (known := _reusable(old.models, name, changed.models))}
+        trials = Trials(Path(config.device.state_dir))
+        for name, model in config.models.items():
+            if name not in models:
+                trials.require(model, serving=before is not None)
+                models[name] = load_model(model, measured.get(name))
         watches = {
             name: _reusable(old.watches, name, changed.watches)
             or Watch(name, watch, models[watch.model], _lessons(name, config, models[watch.model]))

@@ -352,6 +352,11 @@ def as_corrected(payload: bytes, *, boot: str, behind_s: float) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def is_picture(topic: str) -> bool:
+    """Whether what is said there is a picture, and goes last."""
+    return topic.endswith("/image")
+
+
 def as_replayed(payload: bytes) -> bytes:
     """Say in a finished payload that it is sent later than live; payloads that do not say are returned as they are."""
     live = b'"replayed":false}'

@@ -43,6 +43,8 @@ _SEAL = b"sightpost sha256 "
 _DIGEST_CHARS = 64
 _HEAD_BYTES = 1024
 """Our mark lies within these first bytes: a file cut anywhere behind them has it. No picture model is shorter."""
+_TAIL_BYTES = 200
+"""The seal lies within these last bytes."""
 _FLATBUFFER_IDENTIFIER = b"TFL3"
 _LABELS_MAX_BYTES = 1_000_000
 _ZIP_ERRORS = (
@@ -102,6 +104,16 @@ def read_model_file(path: Path) -> ModelFile:
     return parse_model_file(content, path)
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether it ends like a file of ours; whether that is true, ``read_model_file`` finds out."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(_TAIL_BYTES, path.stat().st_size), io.SEEK_END)
+            return _SEAL in file.read()
+    except OSError:
+        return False
+
+
 def parse_model_file(content: bytes, path: Path) -> ModelFile:
     """As ``read_model_file``, of bytes that are at hand; ``path`` names them in messages.
 
@@ -111,7 +123,7 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
     if content[4:8] != _FLATBUFFER_IDENTIFIER or len(content) < _HEAD_BYTES:
         raise ModelFileError(f"{path}: not a TFLite model (it does not begin as one, or ends at once); {_REPLACE}")
     sha256 = hashlib.sha256(content).hexdigest()
-    if _SEAL not in content[-200:] and CARD_ENTRY.encode() not in content:
+    if _SEAL not in content[-_TAIL_BYTES:] and CARD_ENTRY.encode() not in content:
         return ModelFile(path, content, card=None, labels=_foreign_labels(content), golden=None, sha256=sha256)
     _check_seal(content, path)
     files = _read_archive(content, path)

@@ -37,6 +37,10 @@ class Topics:
         """The feature vector of every look."""
         return f"{self.prefix}/{self.device}/{watch}/embedding"
 
+    def image(self, watch: str) -> str:
+        """What the watch saw when it last changed, as JPEG: retained."""
+        return f"{self.prefix}/{self.device}/{watch}/image"
+
     @property
     def gap(self) -> str:
         """What was lost."""

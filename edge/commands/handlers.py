@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from edge.commands.requests import Handler, Request, Result
     from edge.observer import Observer
+    from edge.pictures import Photographer, Taken
     from edge.watch import Answer, Watch
 
 _T = TypeVar("_T")
@@ -51,6 +52,40 @@ def on_watches(observer: Observer, names: Callable[[], Collection[str]]) -> dict
         "resume": changed(lambda watch, _: watch.resume()),
         "interval": changed(_set_interval),
     }
+
+
+def snapshots(observer: Observer, photographer: Photographer, names: Callable[[], Collection[str]]) -> Handler:
+    """The command to publish a picture of what a watch sees now."""
+
+    def snapshot(request: Request) -> Future[Result]:
+        taken: Future[Taken] = Future()
+        try:
+            looked = observer.look_now(request.watch)
+        except KeyError as error:
+            raise CommandError(f"there is no watch {request.watch!r}; {nearest(request.watch, names())}") from error
+
+        def shoot(looked: Future[Answer | Embedded]) -> None:  # while the frame can still be seen
+            if looked.cancelled():
+                taken.cancel()
+            else:
+                photographer.take(looked.result()).add_done_callback(lambda shot: _hand_on(shot, taken))
+
+        looked.add_done_callback(shoot)
+        taken.add_done_callback(lambda taken: looked.cancel() if taken.cancelled() else None)
+        return then(taken, lambda shot: {"topic": shot.topic, "bytes": len(shot.payload), **shot.note})
+
+    return snapshot
+
+
+def _hand_on(source: Future[_T], target: Future[_T]) -> None:
+    if source.cancelled():
+        target.cancel()
+    elif target.set_running_or_notify_cancel():
+        error = source.exception()
+        if error is None:
+            target.set_result(source.result())
+        else:
+            target.set_exception(error)
 
 
 def then(source: Future[_T], convert: Callable[[_T], Result]) -> Future[Result]:

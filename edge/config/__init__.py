@@ -11,6 +11,7 @@ from edge.config.home_assistant import HomeAssistantConfig
 from edge.config.loading import Config, load_config, parse_config
 from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig, TlsConfig
+from edge.config.picture import PictureConfig
 from edge.config.sparkplug import SparkplugConfig
 from edge.config.watch import MotionConfig, WatchConfig
 
@@ -24,6 +25,7 @@ __all__ = [
     "MotionConfig",
     "MqttConfig",
     "OutboxConfig",
+    "PictureConfig",
     "SparkplugConfig",
     "TlsConfig",
     "WatchConfig",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from edge.config.picture import PictureConfig
 from edge.config.values import Fraction, Name, PositiveSeconds, Seconds, Section
 from edge.errors import ConfigError
 from edge.schedule import Schedule
@@ -66,6 +67,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
     output: Literal["auto", "answer", "embedding"] = "auto"
     encoding: Literal["float16", "int8", "list"] = "float16"
     l2: bool = False
+    picture: PictureConfig | None = None
 
     def check(self, name: str, where: str) -> None:
         """Find what the types cannot.

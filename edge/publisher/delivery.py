@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.messages import is_picture
 from edge.publisher.dialect import Standing
 from edge.publisher.misfits import HANG_UPS
 from edge.record import Record
@@ -64,6 +65,7 @@ class Delivery:
         self._monotonic = monotonic
         self._throttle = throttle
         self._states: dict[str, Record] = {}
+        self._pictures: dict[str, Record] = {}
         self._said: dict[str, str] = {}
         self._events: deque[Record] = deque()
         self._last_event: Record | None = None
@@ -80,7 +82,8 @@ class Delivery:
     @property
     def idle(self) -> bool:
         """Nothing is under way and nothing is left to send."""
-        return not (self._in_flight or self._states or self._attempts or self._events or self._more_events)
+        waiting = self._states or self._pictures or self._events or self._more_events
+        return not (self._in_flight or self._attempts or waiting)
 
     @property
     def quiet_s(self) -> float:
@@ -88,17 +91,20 @@ class Delivery:
         return self._monotonic() - self._last_ack_s if self._in_flight else 0.0
 
     def repeat_states(self) -> None:
-        """Say all states again."""
+        """Say all states again; of pictures, which are large, only those that no broker has taken yet."""
         for record in self._outbox.states(only_dirty=False):
-            if not self._misfits.is_guilty(record):
+            if not self._misfits.is_guilty(record) and not is_picture(record.topic):
                 self._states[record.topic] = record
+        self._take_pictures(self._outbox.states(only_dirty=True))
 
     def look(self) -> None:
         """See what is new in the outbox."""
         self._more_events = True
-        for record in self._outbox.states(only_dirty=True):
-            if self._said.get(record.topic) != record.id:
+        dirty = self._outbox.states(only_dirty=True)
+        for record in dirty:
+            if self._said.get(record.topic) != record.id and not is_picture(record.topic):
                 self._states[record.topic] = record
+        self._take_pictures(dirty)
 
     def say(self, notice: Notice) -> None:
         """Send something that is not from the outbox, ahead of everything that is; not what was just refused."""
@@ -154,7 +160,7 @@ class Delivery:
             self._events.extend(self._outbox.events(self._last_event, limit=_READ_AHEAD))
             self._more_events = bool(self._events)
         if not self._events:
-            return None
+            return self._next_picture()
         if not self._is_live(self._events[0]):
             self._rest_s = self._pace.wait_s(self._monotonic())
             if self._rest_s > 0.0:
@@ -162,6 +168,22 @@ class Delivery:
             self._pace.spend()
         self._last_event = self._events.popleft()
         return self._last_event
+
+    def _take_pictures(self, dirty: Iterable[Record]) -> None:
+        for record in dirty:
+            known = self._said.get(record.topic) == record.id or self._misfits.is_guilty(record)
+            if is_picture(record.topic) and not known:
+                self._pictures[record.topic] = record
+
+    def _next_picture(self) -> Record | None:
+        """One at a time, when nothing else waits: on a slow link it takes long, and what comes next waits behind it."""
+        if any(isinstance(sent, Record) and is_picture(sent.topic) for sent in self._in_flight.values()):
+            return None
+        if not self._pictures:
+            return None
+        record = self._pictures.pop(next(iter(self._pictures)))
+        self._said[record.topic] = record.id
+        return record
 
     @property
     def _window(self) -> int:

@@ -20,6 +20,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from schemas import problems
 
+from edge.jpeg import read_note
 from edge.schemas import PAYLOADS, schema
 
 
@@ -89,7 +90,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         config.write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nversion = "{request.param}"\n'
-            '[commands]\nallow = ["look", "pause", "resume", "interval"]\ntimeout_s = 3\n'
+            '[commands]\nallow = ["look", "snapshot", "pause", "resume", "interval"]\ntimeout_s = 3\n'
             '[cameras.yard]\nsource = "scene:gate"\nrate_hz = 10\nwidth_px = 64\nheight_px = 48\n'
             '[models.colors]\nfile = "colors.tflite"\n'
             '[watches.gate]\ncamera = "yard"\nmodel = "colors"\ninterval_s = 3600\n'
@@ -124,6 +125,21 @@ def test_a_watch_is_paused_and_resumed_and_an_old_retained_pause_is_not_obeyed(s
     assert site.boss.ask("look/gate", {}, "look-2")["ok"], "a paused watch still answers when it is asked"
     assert site.boss.ask("resume/gate", {}, "r")["result"] == {"paused": False, "interval_s": 7.5}
     assert site.boss.answers("retained") == []
+
+
+def test_a_snapshot_is_published_and_the_answer_says_where(site: Site) -> None:
+    answer = site.boss.ask("snapshot/gate", {}, "shot")
+    assert answer["ok"], answer
+    result = answer["result"]
+    assert result["topic"] == "sightpost/porch/gate/image"
+
+    def pictures() -> list[bytes]:
+        return [bytes(message.payload) for message in list(site.boss.heard) if message.topic == result["topic"]]
+
+    eventually(lambda: any(len(each) == result["bytes"] for each in pictures()))
+    note = read_note(pictures()[-1])
+    assert note is not None
+    assert note["captured_at"] == result["captured_at"]
 
 
 def test_a_command_that_comes_twice_is_done_once(site: Site) -> None:

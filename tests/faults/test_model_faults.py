@@ -1,0 +1,119 @@
+"""Models that crash the runtime, hang it, or answer otherwise than in training: none of them ever serves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import command
+from models import tiny_flatbuffer, tiny_model
+
+from edge.config import ModelConfig
+from edge.errors import ModelFileError
+from edge.model_file import GoldenSamples
+from edge.model_trial import PASSED_FILE, Trials
+
+CRASHING = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+def foreign(path: Path, content: bytes | None = None) -> ModelConfig:
+    path.write_bytes(content or tiny_flatbuffer())
+    labels = path.with_suffix(".txt")
+    labels.write_text("red\ngreen\nblue\n")
+    return ModelConfig(file=str(path), labels=str(labels))
+
+
+def altered(path: Path, change: float) -> ModelConfig:
+    """A sealed file whose golden samples say that it answered otherwise."""
+    tiny = tiny_model()
+    assert tiny.golden is not None
+    scores = np.asarray(tiny.golden.scores + np.float32(change), np.float32)
+    replace(tiny, golden=GoldenSamples(tiny.golden.frames, scores)).write(path)
+    return ModelConfig(file=str(path))
+
+
+def a_runtime_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put something in place of the program that tries models."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{does}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def test_a_sound_model_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials, config = Trials(tmp_path / "state"), foreign(tmp_path / "m.tflite")
+    trials.require(config, serving=False)
+    assert len(json.loads((tmp_path / "state" / PASSED_FILE).read_bytes())) == 1
+    a_runtime_that(CRASHING, tmp_path, monkeypatch)
+    Trials(tmp_path / "state").require(config, serving=True)  # it is not tried again
+    with pytest.raises(ModelFileError, match="SIGSEGV"):  # another file is
+        trials.require(foreign(tmp_path / "m.tflite", tiny_flatbuffer(bias=-1.0)), serving=True)
+
+
+def test_a_sealed_model_costs_no_time_at_the_start_but_is_tried_in_place_of_one_that_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model().write(tmp_path / "m.tflite")
+    config = ModelConfig(file=str(tmp_path / "m.tflite"))
+    a_runtime_that(CRASHING, tmp_path, monkeypatch)
+    trials = Trials(tmp_path / "state")
+    trials.require(config, serving=False)
+    with pytest.raises(ModelFileError, match=r"m\.tflite: the runtime crashes on it \(SIGSEGV\)"):
+        trials.require(config, serving=True)
+    assert not (tmp_path / "state" / PASSED_FILE).exists()
+
+
+def test_a_model_that_hangs_the_runtime_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = foreign(tmp_path / "m.tflite")
+    a_runtime_that("import time; time.sleep(60)", tmp_path, monkeypatch)
+    with pytest.raises(ModelFileError, match="hangs on it for 1 s"):
+        Trials(tmp_path).require(config, serving=False, timeout_s=1)
+
+
+@pytest.mark.parametrize("change", [0.5, float("nan")])
+def test_a_model_that_answers_otherwise_here_does_not_take_the_place_of_one_that_serves(
+    tmp_path: Path, change: float
+) -> None:
+    config = altered(tmp_path / "m.tflite", change)
+    with pytest.raises(ModelFileError, match="answers differently on this device"):
+        Trials(tmp_path / "state").require(config, serving=True)
+
+
+def test_a_damaged_flatbuffer_takes_at_most_the_trial_with_it(tmp_path: Path) -> None:
+    """Whatever a mutant does to the runtime, it comes to light in the trial, or it answers."""
+    chance = np.random.default_rng(39)
+    whole = bytearray(tiny_flatbuffer())
+    outcomes = set()
+    for _ in range(6):
+        mutant = bytearray(whole)
+        for position in chance.integers(8, len(mutant), 12):
+            mutant[position] = int(chance.integers(0, 256))
+        try:
+            Trials(tmp_path / "state").require(foreign(tmp_path / "m.tflite", bytes(mutant)), serving=True)
+            outcomes.add("passed")
+        except ModelFileError:
+            outcomes.add("refused")
+    assert "refused" in outcomes
+
+
+def test_a_disk_that_remembers_nothing_means_another_trial_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / PASSED_FILE).mkdir()
+    for _ in range(2):
+        Trials(tmp_path).require(foreign(tmp_path / "m.tflite"), serving=False)
+
+
+def test_the_daemon_does_not_start_with_a_model_that_answers_otherwise(tmp_path: Path) -> None:
+    altered(tmp_path / "m.tflite", 0.5)
+    (tmp_path / "edge.toml").write_text(
+        '[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = 9\n'
+        '[cameras.yard]\nsource = "scene:gate"\n[models.m]\nfile = "m.tflite"\n'
+        '[watches.gate]\ncamera = "yard"\nmodel = "m"\n'
+    )
+    done = command("sightpost", "run", "--config", tmp_path / "edge.toml")
+    assert done.returncode == 65
+    assert "answers differently on this device" in done.stderr
+    assert "Traceback" not in done.stderr
