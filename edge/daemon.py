@@ -19,7 +19,7 @@ import edge
 from edge import camera as cameras
 from edge import discovery
 from edge.commands import Desk
-from edge.commands.handlers import on_watches, then
+from edge.commands.handlers import on_watches, snapshots, then
 from edge.config.difference import Difference, difference
 from edge.errors import ConfigError, SightpostError
 from edge.lineup import Lineup
