@@ -101,7 +101,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             [COMMANDS / "sightpost", "run", "--config", config], stderr=subprocess.PIPE, text=True
         )
         try:
-            eventually(lambda: any(message.topic.endswith("gate/state") for message in boss.heard), 30)
+            eventually(lambda: any(message.topic.endswith("gate/state") for message in boss.heard), 90)
             yield Site(broker, boss, config, process)
         finally:
             process.terminate()
@@ -181,7 +181,7 @@ def test_a_camera_that_delivers_nothing_costs_an_answer_in_time_and_nothing_else
         boss = Boss(broker.port, "5")
         process = subprocess.Popen([COMMANDS / "sightpost", "run", "--config", config], stderr=subprocess.PIPE)
         try:
-            eventually(lambda: any(message.topic.endswith("porch/status") for message in boss.heard), 30)
+            eventually(lambda: any(message.topic.endswith("porch/status") for message in boss.heard), 90)
             answer: dict[str, Any] = {}
             for attempt in range(50):  # at first it is starting
                 answer = boss.ask("look/gate", {}, f"look {attempt}")
