@@ -1,15 +1,16 @@
-"""Data larger than memory: scan, features once and head training on many pictures, and the most memory that it took.
+"""Data larger than memory: the whole of ``fit`` on many pictures, and the most memory that each of its steps took.
 
-    python benchmarks/scale.py [--pictures 50000] [--size 96] [--views 0] [--weights none|FILE|FOLDER] [--folder EMPTY]
+    python benchmarks/scale.py [--pictures 50000] [--size 96] [--weights none|FILE|FOLDER] [--folder EMPTY]
+                               [--set NAME=VALUE ...]
 
 The pictures are simulated (two kinds of shapes on noise, 96 px JPEG) and made first, by another process whose memory
-does not count.
+does not count. Fine-tuning runs for one epoch, unless told otherwise: every epoch takes as much memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
 import multiprocessing
 import resource
@@ -17,18 +18,23 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from rich.console import Console
 
-from edge.model_card import InputSpec
-from trainer.augment import Framing
-from trainer.data import scan
-from trainer.features import cached_features
-from trainer.head_training import score, train_head
-from trainer.recipe import AugmentRecipe, BackboneRecipe, Recipe, TrainRecipe
-from trainer.split import split
-from trainer.views import Pictures
+from trainer.cli.fit import setting
+from trainer.fit import fit
+from trainer.fit_report import report_of
+from trainer.parameters import with_parameters
+from trainer.progress import Step, Steps
+from trainer.quiet import quiet_libraries
+from trainer.recipe import Recipe
+from trainer.report import write_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIDE_PX = 96
 JPEG_QUALITY = 80
@@ -36,29 +42,47 @@ LABELS = ("disc", "square")
 
 
 def main() -> int:
-    """Print one JSON object with seconds, peak memory and accuracy."""
+    """Print one JSON object with seconds and peak memory of each step, and the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=50_000)
-    parser.add_argument("--views", type=int, default=0, help="changed copies of each training picture")
     parser.add_argument("--size", type=int, default=SIDE_PX, help="side of the input in pixels")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument(
-        "--weights", default="none", help="as in a recipe; none is a frozen backbone that knows nothing"
-    )
+    parser.add_argument("--weights", default="none", help="as in a recipe; none trains from nothing, without features")
     parser.add_argument("--folder", type=Path, help="where to make the pictures (default: a temporary folder)")
+    parser.add_argument("--set", action="append", default=[], help="a parameter of the recipe: NAME=VALUE")
     arguments = parser.parse_args()
+    settings = {"backbone.size_px": arguments.size, "backbone.weights": arguments.weights, "finetune.epochs": 1}
+    recipe = with_parameters(Recipe(), settings | dict(map(setting, arguments.set)))
     with tempfile.TemporaryDirectory(prefix="sightpost-scale-", dir=arguments.folder) as folder:
         maker = multiprocessing.get_context("spawn").Process(target=make, args=(Path(folder), arguments.pictures))
         maker.start()
         maker.join()
-        recipe = Recipe(
-            backbone=BackboneRecipe(size_px=arguments.size, weights=arguments.weights),
-            augment=AugmentRecipe(views=arguments.views),
-            train=TrainRecipe(effort="quick", epochs=arguments.epochs, batch_size=256),
-        )
-        result = run(Path(folder, "pictures"), Path(folder, "features"), recipe)
-    print(json.dumps({"pictures": arguments.pictures, "views": arguments.views, **result}))
+        with quiet_libraries() as terminal:
+            steps = MeasuredSteps(Console(file=terminal, highlight=False))
+            out = Path(folder, "shapes.tflite")
+            fitted = fit(Path(folder, "pictures"), out, recipe, name="shapes", steps=steps, accept_drift=True)
+            with steps.step("make the report"):
+                write_report(out.with_suffix(".html"), report_of(fitted, recipe, made_at="now"))
+    accuracy = round(fitted.result.int8_evaluation.accuracy, 4)
+    print(json.dumps({"pictures": arguments.pictures, "steps": steps.measured, "accuracy": accuracy}))
     return 0
+
+
+class MeasuredSteps(Steps):
+    """Steps that remember how long each took, and the most memory that the process had had by its end."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.measured: dict[str, dict[str, float]] = {}
+
+    @contextlib.contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Step]:
+        """Run one step and look."""
+        started = time.perf_counter()
+        with super().step(name, total) as step:
+            yield step
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            self.measured[name] = {"seconds": round(time.perf_counter() - started, 1), "peak_mb": peak_mb}
+            step.outcome = f"{step.outcome}; peak {peak_mb} MB"
 
 
 def make(folder: Path, count: int) -> None:
@@ -78,39 +102,6 @@ def make(folder: Path, count: int) -> None:
             cv2.rectangle(image, (x - half, y - half), (x + half, y + half), color, -1)
         path = folder / "pictures" / label / f"{number:06d}.jpg"
         assert cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-
-
-def run(root: Path, cache: Path, recipe: Recipe) -> dict[str, object]:
-    """Scan, extract, train; seconds of each, the peak of this process's memory after each, and the accuracy."""
-    import keras
-
-    from trainer.network import build_network
-
-    began = {"start": time.perf_counter()}
-    memory_mb = {"libraries": _peak_mb()}
-    data = scan(root)
-    parts = split(data, recipe.split, np.random.default_rng(recipe.seed))
-    began["scan"], memory_mb["scan"] = time.perf_counter(), _peak_mb()
-    keras.utils.set_random_seed(recipe.seed)
-    side = recipe.backbone.size_px
-    spec = InputSpec(height_px=side, width_px=side, color="rgb", resize="stretch", kernel="halving", scaling="raw")
-    network = build_network(recipe, len(LABELS))
-    augment = Framing(0.0).settle(recipe.augment)
-    features = cached_features(network, data, parts, Pictures(data, spec), recipe, augment, folder=cache)
-    began["features"], memory_mb["features"] = time.perf_counter(), _peak_mb()
-    train_head(network, features, recipe.train, seed=recipe.seed)
-    began["head"], memory_mb["head"] = time.perf_counter(), _peak_mb()
-    return {
-        "seconds": {b: round(began[b] - began[a], 1) for a, b in itertools.pairwise(began)},
-        "peak_mb": memory_mb,
-        "features_mb": round(sum(file.stat().st_size for file in cache.iterdir()) / 1e6),
-        "accuracy": round(score(network, features.validation).accuracy, 4),
-    }
-
-
-def _peak_mb() -> int:
-    """The most resident memory that this process has had so far (``VmHWM``)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

@@ -59,8 +59,19 @@ class Checkpoint:
 
     def load(self) -> tuple[Progress, dict[str, list[npt.NDArray[Any]]]] | None:
         """What was saved last, or ``None`` where there is nothing of this training."""
+        return self.decode(self.content())
+
+    def content(self) -> bytes:
+        """The file as it is; nothing where there is none."""
         try:
-            with self._path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return self._path.read_bytes()
+        except OSError:
+            return b""
+
+    def decode(self, content: bytes) -> tuple[Progress, dict[str, list[npt.NDArray[Any]]]] | None:
+        """What ``save`` wrote, or ``None`` for anything else."""
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
                 head = json.loads(file["head"].tobytes())
                 if head["key"] != self._key:
                     return None
@@ -68,6 +79,6 @@ class Checkpoint:
                 for name in sorted(file.files):
                     if name != "head":
                         groups.setdefault(name.rpartition("-")[0], []).append(file[name])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
             return None  # not there, or of a disk that failed: the training begins anew
         return msgspec.convert(head["progress"], Progress), groups

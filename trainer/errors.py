@@ -21,3 +21,9 @@ class ProofError(SightpostError):
     """The quantized file does not do what the float model did; nothing was written."""
 
     exit_code = 70
+
+
+class ClusterError(SightpostError):
+    """One of several processes that train together has failed, or cannot be reached."""
+
+    exit_code = 69

@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from edge.durable import replace_file
 from trainer.backbones import resolve_weights
 from trainer.locks import FileLock
+from trainer.team import ALONE, Team
 from trainer.views import Pictures, batches
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from trainer.network import Network
     from trainer.recipe import AugmentRecipe, Recipe
     from trainer.split import Split
+
+    T = TypeVar("T")
 
 BATCH = 32
 _SAVE_EVERY = 16  # batches between two notes of how far it is
@@ -86,6 +89,7 @@ def cached_features(
     augment: AugmentRecipe,
     *,
     folder: Path,
+    team: Team = ALONE,
     on_picture: Callable[[], None] = lambda: None,
 ) -> Features:
     """Run the frozen extractor over the validation pictures, the training pictures and ``augment.views`` copies each.
@@ -101,18 +105,36 @@ def cached_features(
         return pictures.view(index, pictures.spec, augment, (recipe.seed, 0, view)) if view else pictures.plain(index)
 
     def run(start: int) -> Iterator[npt.NDArray[np.float32]]:
-        for batch in batches(make, rows[start:], BATCH):
-            yield network.embed(batch)
-            for _ in batch:
+        for found in embeddings(network, make, rows[start:], team):
+            yield found
+            for _ in found:
                 on_picture()
 
     key = _key(data, rows, recipe, augment)
     width = int(network.extractor.output.shape[-1])
-    features = stream_to_file(folder, key, (len(rows), width), run)
+    features = stream_to_file(folder, key, (len(rows), width), run, team)
     targets = data.targets([index for index, _ in rows])
     plain = np.array([view == 0 for _, view in rows])
     groups = np.array([_group(data, index) for index, _ in rows], dtype=np.int64)
     return Features(Labelled(features, targets), len(parts.validation), groups, plain)
+
+
+def embeddings(
+    network: Network, make: Callable[[T], Image], rows: Sequence[T], team: Team = ALONE
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Features of the pictures that ``make`` makes of the rows: ``(n, features) float32``, some at a time.
+
+    Each process of a team runs the network over its part, and gets all.
+    """
+    step, own = BATCH * team.count, rows
+    if team.count > 1:
+        filled = [*rows, *[rows[0]] * (-len(rows) % step)] if rows else []
+        own = [row for start in range(0, len(filled), step) for row in filled[start : start + step][team.part(step)]]
+    left = len(rows)
+    for batch in batches(make, own, BATCH):
+        found = team.gather(network.embed(batch))[:left]
+        left -= len(found)
+        yield found
 
 
 def _group(data: DataSet, index: int) -> int:
@@ -126,16 +148,21 @@ def stream_to_file(
     key: str,
     shape: tuple[int, int],
     run: Callable[[int], Iterator[npt.NDArray[np.float32]]],
+    team: Team = ALONE,
 ) -> npt.NDArray[np.float32]:
     """An array that lies in ``features-KEY.npy``, made row by row if it is not there yet; read-only, mapped.
 
-    ``run`` gives the rows from the given one on, in batches.
+    ``run`` gives the rows from the given one on, in batches. The processes of a team, each with a folder of its own,
+    begin where the last of them is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished, growing, note = (folder / f"features-{key}.{end}" for end in ("npy", "part", "rows"))
     with FileLock(folder / f"features-{key}.lock"):
-        if not finished.exists():
-            done = int(note.read_text()) if growing.exists() and note.exists() else 0
+        noted = int(note.read_text()) if growing.exists() and note.exists() else 0
+        done = int(team.gather(np.array([shape[0] if finished.exists() else noted])).min())
+        if not finished.exists() or done < shape[0]:
+            if finished.exists():
+                finished.replace(growing)
             rows = np.lib.format.open_memmap(growing, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
             for number, batch in enumerate(run(done)):
                 rows[done : done + len(batch)] = batch

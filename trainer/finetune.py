@@ -11,16 +11,17 @@ import msgspec
 import numpy as np
 
 from trainer.backbone_blocks import unfreeze
-from trainer.balance import order, sample_weights
+from trainer.balance import sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
-from trainer.mix import mix
-from trainer.network import joined
+from trainer.features import embeddings
+from trainer.network import joined, twin
 from trainer.optimizers import build_loss, build_optimizer
 from trainer.scored import Scored, answer_targets
-from trainer.views import ahead, batches
+from trainer.team import ALONE, Team
+from trainer.training_batches import TrainingBatches, batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     import keras
     import numpy.typing as npt
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _STRIDE = 32
 """Sides that all backbones halve five times without a remainder; others would pad differently."""
-_BATCH = 32
 SCRATCH_MOMENTUM = 0.9
 """Batch-norm statistics must follow within the few hundred steps of a small data set; Keras' 0.999 is for ImageNet."""
 
@@ -48,14 +48,14 @@ class Task:
     pictures: Pictures
     recipe: Recipe
     augment: AugmentRecipe
+    team: Team = ALONE
 
 
 def score_pictures(task: Task) -> Scored:
     """What the network says of the validation pictures as the device prepares them."""
     network, indices = task.network, task.parts.validation
-    rows = [network.embed(batch) for batch in batches(task.pictures.plain, indices, _BATCH)]
-    embeddings = np.concatenate(rows)
-    return Scored(network.kind, network.logits(embeddings), embeddings, task.data.targets(indices))
+    found = np.concatenate(list(embeddings(network, task.pictures.plain, indices, task.team)))
+    return Scored(network.kind, network.logits(found), found, task.data.targets(indices))
 
 
 def finetune(
@@ -67,6 +67,9 @@ def finetune(
 ) -> list[EpochRecord]:
     """Train on, and leave the best averaged weights in the network; Ctrl-C keeps the best so far.
 
+    In a team of processes all do the same, with what process 0 has: its weights, its checkpoint, its decisions. There,
+    Ctrl-C ends the training.
+
     Args:
         task: what is trained on what.
         checkpoint: taken up where it was left, written after each epoch.
@@ -77,9 +80,9 @@ def finetune(
     progress = run.resume(checkpoint)
     for record in progress.history:
         on_epoch(record)
-    recipe = task.recipe.finetune
+    recipe, team = task.recipe.finetune, task.team
     best = run.best_scored
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(*(() if team.count > 1 else (KeyboardInterrupt,))):
         for epoch in range(len(progress.history), recipe.epochs):
             if recipe.patience and epoch - 1 - progress.best_epoch >= recipe.patience:
                 break
@@ -87,12 +90,13 @@ def finetune(
             if best is None or scored.loss < best.loss:
                 best = scored
             # The later the calmer: an earlier epoch wins only where chance does not explain its lead.
-            improved = scored.is_no_worse_than(best)
+            improved = bool(team.first([np.array(scored.is_no_worse_than(best))])[0])
             if improved:
                 run.best = run.average
             progress = Progress((*progress.history, record), epoch if improved else progress.best_epoch)
             run.best_scored = best
-            checkpoint.save(progress, run.state())
+            if team.rank == 0:
+                checkpoint.save(progress, run.state())
             on_epoch(record)
     if progress.history:
         run.show(run.best)
@@ -109,76 +113,64 @@ class _Run:
         smaller = round(side * recipe.train_size / _STRIDE) * _STRIDE
         is_fixed = side % _STRIDE or task.recipe.pooling.__class__.__name__ == "Flatten"
         size_px = side if is_fixed else smaller
-        self._spec = msgspec.structs.replace(task.pictures.spec, height_px=size_px, width_px=size_px)
-        dtype = "mixed_float16" if mixed_precision else None
-        self._model, self._backbone = joined(task.network, task.recipe, size_px, dtype=dtype)
-        scratch = task.recipe.from_scratch
-        unfreeze(self._backbone, recipe.blocks, batch_norm=scratch)
-        if scratch:
-            _hasten_batch_norm(self._backbone)
-        targets = task.data.targets(task.parts.train)
-        self._wanted = answer_targets(task.network.kind, targets)
-        self._balance = task.recipe.train.balance
-        self._weights = sample_weights(targets) if self._balance != "none" else np.ones(len(targets), np.float32)
-        self._batch_size = min(recipe.batch_size, len(targets))
-        self._steps = -(-len(targets) // self._batch_size)
-        self._model.compile(
-            optimizer=build_optimizer(
-                recipe, self._steps * recipe.epochs, warmup=recipe.warmup, scale_loss=mixed_precision
-            ),
-            loss=build_loss(task.network.kind, recipe.label_smoothing),
+        spec = msgspec.structs.replace(task.pictures.spec, height_px=size_px, width_px=size_px)
+        train = task.parts.train
+        targets, balance = task.data.targets(train), task.recipe.train.balance
+        self._batches = TrainingBatches(
+            view=lambda row, seed: task.pictures.view(train[row], spec, task.augment, seed),
+            wanted=answer_targets(task.network.kind, targets),
+            weights=sample_weights(targets) if balance != "none" else np.ones(len(targets), np.float32),
+            balance=balance,
+            mixup=recipe.mixup,
+            size=batch_size(recipe.batch_size, len(targets), task.team),
+            seed=task.recipe.seed,
+            team=task.team,
         )
-        self._model.optimizer.build(self._model.trainable_variables)
-        self.average: list[npt.NDArray[np.float32]] = self._model.get_weights()
+        self._shown = joined(task.network, task.recipe, side)
+        initial = task.team.first(self._shown.get_weights())
+        with task.team.scope():
+            copy = twin(task.network, size_px, dtype="mixed_float16" if mixed_precision else None)
+            self._model = joined(copy, task.recipe, size_px)
+            self._model.set_weights(initial)
+            unfreeze(copy.backbone, recipe.blocks, batch_norm=task.recipe.from_scratch)
+            if task.recipe.from_scratch:
+                _hasten_batch_norm(copy.backbone)
+            self._model.compile(
+                optimizer=build_optimizer(
+                    recipe, self._batches.steps * recipe.epochs, warmup=recipe.warmup, scale_loss=mixed_precision
+                ),
+                loss=build_loss(task.network.kind, recipe.label_smoothing),
+            )
+            self._model.optimizer.build(self._model.trainable_variables)
+        self.average: list[npt.NDArray[np.float32]] = initial
         self.best = self.average
         self.best_scored: Scored | None = None
 
     def epoch(self, epoch: int) -> tuple[EpochRecord, Scored]:
         """Train for one epoch, move the average, and ask the validation pictures about it."""
         started = time.perf_counter()
-        fitted = self._model.fit(
-            self._samples(epoch),
-            steps_per_epoch=self._steps,
-            epochs=epoch + 1,
-            initial_epoch=epoch,
-            shuffle=False,
-            verbose=0,
-        )
+        with self._task.team.scope():
+            fitted = self._model.fit(
+                self._batches.epoch(epoch),
+                steps_per_epoch=self._batches.steps,
+                epochs=epoch + 1,
+                initial_epoch=epoch,
+                shuffle=False,
+                verbose=0,
+            )
         decay = min(self._task.recipe.finetune.averaging, epoch / (epoch + 2))
         current = self._model.get_weights()
         self.average = [old + (new - old) * (1 - decay) for old, new in zip(self.average, current, strict=True)]
         self.show(self.average)
         scored = score_pictures(self._task)
-        self._model.set_weights(current)
         loss = float(fitted.history["loss"][0])
         stage = "scratch" if self._task.recipe.from_scratch else "finetune"
         seconds = time.perf_counter() - started
         return EpochRecord(stage, epoch + 1, loss, scored.loss, scored.accuracy, seconds), scored
 
     def show(self, weights: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Put weights into the network that will be exported; the head is the same in both."""
-        self._model.set_weights(weights)
-        backbone = self._task.network.backbone
-        if backbone is not self._backbone:
-            backbone.set_weights(self._backbone.get_weights())
-
-    def _samples(self, epoch: int) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        """The batches of an epoch: pictures, targets, weights; a pure function of the recipe's seed and the epoch."""
-        task, seed = self._task, (self._task.recipe.seed, 2, epoch)
-        rng = np.random.default_rng(seed)
-        rows = order(self._weights, sampled=self._balance == "sampling", rng=rng, batch_size=self._batch_size)
-
-        def make(step: int) -> tuple[npt.NDArray[Any], ...]:
-            batch = rows.reshape(self._steps, -1)[step]
-            indices = [task.parts.train[row] for row in batch]
-            views = [task.pictures.view(index, self._spec, task.augment, (*seed, step)) for index in indices]
-            pictures, wanted = mix(
-                np.stack(views), self._wanted[batch], task.recipe.finetune.mixup, np.random.default_rng((*seed, step))
-            )
-            weights = self._weights[batch] if self._balance == "weights" else np.ones(len(batch), np.float32)
-            return pictures, wanted, weights
-
-        yield from ahead(make, range(self._steps))
+        """Put weights into the network that will be exported."""
+        self._shown.set_weights(weights)
 
     def state(self) -> dict[str, Sequence[npt.NDArray[Any]]]:
         """All that the next epoch depends on."""
@@ -190,16 +182,17 @@ class _Run:
 
     def resume(self, checkpoint: Checkpoint) -> Progress:
         """Take up what an interrupted run has left."""
-        saved = checkpoint.load()
+        saved = checkpoint.decode(self._task.team.first_bytes(checkpoint.content()))
         if saved is None:
             return Progress()
         progress, groups = saved
-        for variables, values in (
-            (self._model.variables, groups["model"]),
-            (self._model.optimizer.variables, groups["optimizer"]),
-        ):
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+        with self._task.team.scope():
+            for variables, values in (
+                (self._model.variables, groups["model"]),
+                (self._model.optimizer.variables, groups["optimizer"]),
+            ):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
         self.average, self.best = groups["average"], groups["best"]
         logits, embeddings, targets = groups["scored"]
         self.best_scored = Scored(self._task.network.kind, logits, embeddings, targets)

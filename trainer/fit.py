@@ -15,10 +15,12 @@ import numpy as np
 from edge.model_card import ModelCard
 from edge.preprocess import prepare
 from trainer.audit import Audit, audit
+from trainer.cluster import train_in_cluster
 from trainer.data import DataSet, balanced, pictures, scan
 from trainer.deciding import calibrated_card
 from trainer.errors import DataError
 from trainer.ladder import climb
+from trainer.place import Place, local_team
 from trainer.proof import FitResult, HeldOut, prove_and_write
 from trainer.quantize import to_float_tflite
 from trainer.sources import list_pictures
@@ -55,6 +57,7 @@ def fit(
     *,
     name: str,
     steps: Steps,
+    place: Place = Place(),  # noqa: B008  frozen
     on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
     accept_drift: bool = False,
 ) -> Fitted:
@@ -69,23 +72,29 @@ def fit(
         recipe: how.
         name: the model's name, in its card and in every message that a device publishes.
         steps: shows progress.
+        place: where to train; of several processes, this is process 0.
         on_epoch: called with each record of the training's history.
         accept_drift: write the file even if no rung of the ladder holds.
 
     Raises:
         DataError: the pictures cannot be trained on.
         ConfigError: the recipe names an unknown backbone.
+        ClusterError: another process that trains has failed, or cannot be reached.
         WeightsError: the pretrained weights are missing or do not fit.
         ProofError: the int8 file falls too far below the float model; nothing is written.
         ModelFileError: the file cannot be written.
     """
     check_out(out)
-    recipe = msgspec.structs.replace(recipe, tune={})  # how it was searched for is no part of how it is made
-    workdir = out.with_name(out.name + ".work")
+    recipe = _as_made(recipe)
+    workdir = _workdir(out, place)
     rng = np.random.default_rng(recipe.seed)
     data, parts, found = _look(root, recipe, rng, steps)
     spec = recipe.input_spec
-    trained = train(data, parts, spec, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
+    trained = (
+        train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
+        if place.count > 1
+        else None
+    ) or train(data, parts, spec, recipe, steps=steps, workdir=workdir, team=local_team(place), on_epoch=on_epoch)
     card = ModelCard(
         name=name,
         version="",  # made from the file that is taken
@@ -120,6 +129,37 @@ def fit(
     )
     shutil.rmtree(workdir, ignore_errors=True)
     return Fitted(result, data, parts, found, trained, len(float_tflite))
+
+
+def take_part(root: Path, out: Path, recipe: Recipe, *, steps: Steps, place: Place) -> None:
+    """Train together with a ``fit`` elsewhere, which is process 0 and makes the model file.
+
+    Args:
+        root: as for ``fit``: the same pictures.
+        out: what is cached lies beside it until the end.
+        recipe: as for ``fit``: the same.
+        steps: shows progress.
+        place: which process this is.
+
+    Raises:
+        DataError: the pictures cannot be trained on.
+        ClusterError: another process has failed or cannot be reached, or has other pictures or another recipe.
+    """
+    check_out(out)
+    recipe, workdir = _as_made(recipe), _workdir(out, place)
+    data, parts, _ = _look(root, recipe, np.random.default_rng(recipe.seed), steps)
+    train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir)
+    shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _as_made(recipe: Recipe) -> Recipe:
+    """How a recipe was searched for is no part of how the model is made."""
+    return msgspec.structs.replace(recipe, tune={})
+
+
+def _workdir(out: Path, place: Place) -> Path:
+    """Processes on one machine must not share theirs."""
+    return out.with_name(out.name + (f".work-{place.rank}" if place.rank else ".work"))
 
 
 def check_out(out: Path) -> None:

@@ -80,30 +80,33 @@ def with_new_head(network: Network, recipe: Recipe, classes: int) -> Network:
     return replace(network, head=head)
 
 
-def joined(
-    network: Network, recipe: Recipe, size_px: int, *, dtype: str | None = None
-) -> tuple[keras.Model, keras.Model]:
-    """Backbone and head as one model to train, raw pixels to logits; and the backbone inside it.
-
-    The backbone is the network's own, or a copy of it where pictures of another size or half precision call for one.
-    """
+def joined(network: Network, recipe: Recipe, size_px: int) -> keras.Model:
+    """Backbone and head of the network as one model, raw pixels to logits."""
     import keras
 
     assert network.head is not None  # noqa: S101  an embed model has nothing to train
-    backbone = network.backbone
-    if size_px != recipe.backbone.size_px or dtype:
-
-        def in_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-            config = layer.get_config()
-            return type(layer).from_config(config | {"dtype": dtype} if dtype else config)
-
-        backbone = keras.models.clone_model(
-            network.backbone, input_tensors=keras.Input((size_px, size_px, 3)), clone_function=in_precision
-        )
-        backbone.set_weights(network.backbone.get_weights())
     pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
-    features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode))
-    return keras.Model(pixels, network.head(pool(recipe.pooling, features)), name="joined"), backbone
+    features = network.backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode))
+    return keras.Model(pixels, network.head(pool(recipe.pooling, features)), name="joined")
+
+
+def twin(network: Network, size_px: int, *, dtype: str | None = None) -> Network:
+    """The same layers with weights of their own, which train: for pictures of another size, in another precision.
+
+    ``joined`` models of both have the same weights in the same order.
+    """
+    import keras
+
+    assert network.head is not None  # noqa: S101  as above
+
+    def in_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        return type(layer).from_config(config | {"dtype": dtype} if dtype else config)
+
+    backbone = keras.models.clone_model(
+        network.backbone, input_tensors=keras.Input((size_px, size_px, 3)), clone_function=in_precision
+    )
+    return replace(network, backbone=backbone, head=keras.models.clone_model(network.head))
 
 
 def assemble(network: Network, temperature: float) -> keras.Model:

@@ -21,7 +21,9 @@ def tensorboard_log(folder: Path) -> Callable[[EpochRecord], None]:
         UsageError: TensorBoard is not installed.
     """
     if not importlib.util.find_spec("tensorboard"):
-        raise UsageError("--tensorboard: TensorBoard is not installed here; install it with: pip install tensorboard")
+        raise UsageError(
+            "--tensorboard: TensorBoard is not installed here; install it with: pip install 'sightpost[tensorboard]'"
+        )
     import tensorflow as tf
 
     writers: dict[str, tf.summary.SummaryWriter] = {}

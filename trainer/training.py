@@ -17,6 +17,7 @@ from trainer.features import Features, cached_features
 from trainer.finetune import Task, finetune, score_pictures
 from trainer.head_training import score, train_head, train_on_all, without_patience
 from trainer.network import assemble, build_network
+from trainer.team import ALONE, Team
 from trainer.views import Pictures
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def train(
     *,
     steps: Steps,
     workdir: Path,
+    team: Team = ALONE,
     on_epoch: Callable[[EpochRecord], None] = lambda _record: None,
 ) -> Trained:
     """Train what the recipe says. The same recipe and data give the same weights on the same machine.
@@ -80,7 +82,9 @@ def train(
         spec: with its size set.
         recipe: how.
         steps: shows progress.
-        workdir: for cached features and checkpoints; what an interrupted training left there is used.
+        workdir: for cached features and checkpoints; what an interrupted training left there is used. Each process
+            of a team needs one of its own.
+        team: who trains together.
         on_epoch: called with each record of the history.
 
     Raises:
@@ -94,7 +98,8 @@ def train(
     with steps.step("build the backbone") as step:
         network = build_network(recipe, len(data.labels))
         step.outcome = f"{recipe.backbone.name}, {recipe.backbone.size_px} px, weights: {_short(recipe)}"
-    task = Task(network, data, parts, Pictures(data, spec), recipe, augment)
+    network.backbone.set_weights(team.first(network.backbone.get_weights()))
+    task = Task(network, data, parts, Pictures(data, spec), recipe, augment, team)
     if recipe.from_scratch:
         history = _finetune(task, steps, workdir, on_epoch)
         return Trained(network, "scratch", tuple(history), score_pictures(task), augment)
@@ -166,7 +171,15 @@ def _features(task: Task, steps: Steps, workdir: Path) -> Features:
     augment = msgspec.structs.replace(task.augment, views=views)
     with steps.step("features", len(parts.validation) + len(parts.train) * (1 + views)) as step:
         return cached_features(
-            task.network, task.data, parts, task.pictures, recipe, augment, folder=workdir, on_picture=step.advance
+            task.network,
+            task.data,
+            parts,
+            task.pictures,
+            recipe,
+            augment,
+            folder=workdir,
+            team=task.team,
+            on_picture=step.advance,
         )
 
 
@@ -196,10 +209,10 @@ def _shown(step: Step, on_epoch: Callable[[EpochRecord], None]) -> Callable[[Epo
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
-    import tensorflow as tf
+    """Whether what computes sees a GPU."""
+    import keras
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    return any("gpu" in name for name in keras.distribution.list_devices())
 
 
 def head_of(network: Network) -> keras.Model:

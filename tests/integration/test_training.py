@@ -157,15 +157,3 @@ def test_pretrained_features_tell_the_shelf_and_fine_tuning_keeps_what_is_better
     heads = [record.val_loss for record in result.history if record.stage == "head"]
     assert result.validation.loss <= min(heads) + 1e-3
     assert result.augment.framing == "fixed"
-
-
-def test_tensorboard_is_asked_for_by_name_where_it_is_missing(colors: Path, tmp_path: Path) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("tensorboard"):
-        pytest.skip("TensorBoard is installed")
-    words = [*command(colors, tmp_path / "m.tflite"), "--tensorboard", str(tmp_path / "logs")]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "pip install tensorboard" in done.stderr
-    assert "Traceback" not in done.stderr

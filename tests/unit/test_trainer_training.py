@@ -11,7 +11,7 @@ import pytest
 from trainer.balance import order, sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.features import stream_to_file
-from trainer.mix import mix
+from trainer.mix import draw_mix, mix
 from trainer.scored import Scored
 from trainer.views import ahead
 
@@ -44,12 +44,20 @@ def test_sampling_draws_rare_ones_more_often() -> None:
 
 def test_mixed_pictures_say_how_much_of_each_there_is() -> None:
     pictures = np.stack([np.zeros((2, 2, 3)), np.full((2, 2, 3), 200)]).astype(np.uint8)
-    blended, targets = mix(pictures, np.eye(2, dtype=np.float32), 0.4, np.random.default_rng(3))
+    targets = np.eye(2, dtype=np.float32)
+    share, _ = draw_mix(2, 0.4, np.random.default_rng(3))
+    blended, wanted = mix(share, (pictures, targets), (pictures[::-1], targets[::-1]))
     assert blended.dtype == np.uint8
-    assert targets.sum(axis=1) == pytest.approx([1, 1])
-    assert blended[0].mean() == pytest.approx(200 * targets[0, 1], abs=1)
-    same, _ = mix(pictures, np.eye(2, dtype=np.float32), 0.0, np.random.default_rng(3))
-    assert same is pictures
+    assert 0 < share < 1
+    assert wanted[0] == pytest.approx([share, 1 - share])
+    assert blended[0].mean() == pytest.approx(200 * wanted[0, 1], abs=1)
+
+
+def test_nothing_is_mixed_with_alpha_0() -> None:
+    pictures, targets = np.zeros((2, 2, 2, 3), np.uint8), np.eye(2, dtype=np.float32)
+    share, others = draw_mix(2, 0.0, np.random.default_rng(3))
+    assert list(others) == [0, 1]
+    assert mix(share, (pictures, targets), (pictures, targets))[0] is pictures
 
 
 def test_the_loss_of_a_validation_does_not_mind_overconfidence() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.errors import UsageError
 from trainer.parameters import with_parameters
+from trainer.place import add_distribute, parse_place
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
 
@@ -59,6 +60,7 @@ def add_to(commands: Commands) -> None:
     fit.add_argument(
         "--accept-drift", action="store_true", help="write the file even if it falls too far below its float model"
     )
+    add_distribute(fit)
     fit.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     fit.set_defaults(run=run)
 
@@ -73,13 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "TensorFlow and Keras are not installed here; install them with: pip install 'sightpost[train]'"
         )
-    recipe = _recipe(arguments)
+    recipe, place = _recipe(arguments), parse_place(arguments.distribute)
     with quiet_libraries() as terminal:
-        from trainer.fit import fit
+        from trainer.fit import fit, take_part
         from trainer.tensorboard import tensorboard_log
 
-        on_epoch = tensorboard_log(arguments.tensorboard) if arguments.tensorboard else lambda _record: None
         steps = Steps(Console(file=terminal, highlight=False))
+        if place.rank:
+            take_part(arguments.data, arguments.out, recipe, steps=steps, place=place)
+            return 0
+        on_epoch = tensorboard_log(arguments.tensorboard) if arguments.tensorboard else lambda _record: None
         name = arguments.name or arguments.out.stem
         fitted = fit(
             arguments.data,
@@ -87,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             recipe,
             name=name,
             steps=steps,
+            place=place,
             on_epoch=on_epoch,
             accept_drift=arguments.accept_drift,
         )
