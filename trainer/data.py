@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edge.frame import Image
+    from edge.model_card import Kind
 
 MIN_PICTURES_PER_CLASS = 4
 """Fewer cannot be split into parts to learn from and to be judged on."""
@@ -169,6 +170,26 @@ def problems(data: DataSet) -> list[str]:
 
 def _thing(where: Path, root: Path) -> str:
     return "class" if where == root else "folder"
+
+
+def check_question(data: DataSet, kind: Kind) -> None:
+    """Whether a question of that kind can be learnt from these pictures.
+
+    Raises:
+        DataError: pictures show several classes or none, but one is to be told; or yes or no is asked of more than two.
+    """
+    if data.multilabel and kind in {"classify", "binary"}:
+        odd = next((sample for sample in data.samples if len(sample.labels) != 1), data.samples[0])
+        shown = " and ".join(data.labels[label] for label in odd.labels) or "none of the classes"
+        raise DataError(
+            f"{data.root}: pictures show several classes, or none ({odd.path.name}: {shown}), but the recipe asks for "
+            'one of them; set kind = "multilabel" in the recipe, or --set kind=multilabel'
+        )
+    if kind == "binary" and len(data.labels) != 2:  # noqa: PLR2004  yes and no
+        raise DataError(
+            f"{data.root}: a model of kind 'binary' tells two classes apart, but here are {len(data.labels)} "
+            f"({', '.join(data.labels)}); leave the kind at 'classify'"
+        )
 
 
 def balanced(indices: Sequence[int], data: DataSet, count: int, rng: np.random.Generator) -> list[int]:

@@ -16,7 +16,7 @@ from edge.model_card import ModelCard
 from edge.preprocess import prepare
 from trainer.audit import Audit, audit
 from trainer.cluster import train_in_cluster
-from trainer.data import DataSet, balanced, pictures, scan
+from trainer.data import DataSet, balanced, check_question, pictures, scan
 from trainer.deciding import calibrated_card
 from trainer.errors import DataError
 from trainer.ladder import climb
@@ -183,6 +183,7 @@ def check_out(out: Path) -> None:
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split, Audit]:
     with steps.step("look at the pictures", len(list_pictures(root).entries)) as step:
         data = scan(root, multilabel=recipe.kind == "multilabel", on_file=step.advance)
+        check_question(data, recipe.kind)
         parts = split(data, recipe.split, rng)
         counts = ", ".join(f"{label} {count}" for label, count in data.counts().items())
         step.outcome = f"{counts}; {len(parts.validation)} to validate, {len(parts.test)} to test"

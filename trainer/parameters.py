@@ -8,6 +8,7 @@ import msgspec
 
 from edge.errors import ConfigError
 from edge.strict import convert, nearest
+from trainer.head_recipe import HeadRecipe, default_blocks
 from trainer.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ def parameters(recipe: Recipe) -> dict[str, Any]:
 def with_parameters(recipe: Recipe, values: Mapping[str, Any], *, where: str = "the flags") -> Recipe:
     """A recipe with some parameters set, checked like a recipe file.
 
-    A value may be a table, such as ``{"name": "resnet50"}`` for ``backbone``: its keys change, the others stay.
+    A value may be a table, such as ``{"name": "resnet50"}`` for ``backbone``: its keys change, the others stay. With
+    another ``kind``, a head that nobody chose is that of the new kind.
 
     Raises:
         ConfigError: there is no such parameter, or the value is not one for it.
     """
+    kind = values.get("kind", recipe.kind)
+    if kind != recipe.kind and recipe.head.blocks == default_blocks(recipe.kind):
+        recipe = msgspec.structs.replace(recipe, kind=kind, head=HeadRecipe())
     known = parameters(recipe)
     tree = _tree(recipe)
     for name, value in _flat(values).items():

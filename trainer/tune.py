@@ -16,7 +16,7 @@ import optuna
 from rich.console import Console
 
 from edge.errors import ConfigError, SightpostError
-from trainer.data import scan, summary_of_rejected
+from trainer.data import check_question, scan, summary_of_rejected
 from trainer.errors import DataError
 from trainer.parameters import with_parameters
 from trainer.progress import Steps
@@ -120,6 +120,7 @@ def tune(
     whole = _is_whole(recipe, space)
     with steps.step("look at the pictures", len(list_pictures(root).entries)) as step:
         data = scan(root, multilabel=recipe.kind == "multilabel", on_file=step.advance)
+        check_question(data, recipe.kind)
         step.outcome = ", ".join(f"{label} {count}" for label, count in data.counts().items())
     for line in summary_of_rejected(data):
         steps.note(line)

@@ -78,4 +78,4 @@ def test_half_precision_trains_to_a_model_in_full_precision(tmp_path: Path) -> N
     model = assemble(network, 1.0)
     assert {str(variable.dtype) for variable in model.variables} == {"float32"}
     assert {layer.compute_dtype for layer in network.backbone.layers} == {"float32"}
-    assert {str(output.dtype) for output in model.outputs.values()} == {"float32"}
+    assert {str(output.dtype) for output in model.outputs} == {"float32"}

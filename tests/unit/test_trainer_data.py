@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.data import DataSet, balanced, scan
+from trainer.data import DataSet, balanced, check_question, scan
 from trainer.errors import DataError
 
 
@@ -265,3 +265,22 @@ def test_a_picture_that_a_csv_file_names_and_that_is_missing_is_left_out(tmp_pat
 def test_the_fingerprint_follows_the_labels(tmp_path: Path) -> None:
     before = scan(table(tmp_path, "path,label\n" + rows("ab"))).fingerprint
     assert scan(table(tmp_path, "path,label\n" + rows("ba"))).fingerprint != before
+
+
+def test_several_labels_are_no_question_of_one_class(tmp_path: Path) -> None:
+    pictures(tmp_path / "car", 4, 1)
+    pictures(tmp_path / "car+person", 4, 2)
+    pictures(tmp_path / "person", 4, 3)
+    data = scan(tmp_path)
+    check_question(data, "multilabel")
+    check_question(data, "embed")
+    for kind in ("classify", "binary"):
+        with pytest.raises(DataError, match=r"000\.png: car and person.*--set kind=multilabel"):
+            check_question(data, kind)  # type: ignore[arg-type]  # a loop over literals
+
+
+def test_yes_or_no_is_asked_of_two_classes(gate: Path) -> None:
+    check_question(scan(gate), "binary")
+    pictures(gate / "half", 4, 3)
+    with pytest.raises(DataError, match=r"'binary'.*3 \(half, open, shut\)"):
+        check_question(scan(gate), "binary")

@@ -54,6 +54,19 @@ def test_every_parameter_of_every_block_has_a_name() -> None:
     assert with_parameters(changed, parameters(recipe)) == recipe
 
 
+@pytest.mark.parametrize(("kind", "answer"), [("multilabel", Sigmoid), ("binary", Sigmoid), ("embed", AveragePool)])
+def test_another_kind_brings_its_own_head_unless_one_was_chosen(kind: str, answer: type) -> None:
+    assert isinstance(with_parameters(Recipe(), {"kind": kind}).head.blocks[-1], answer)
+    chosen = with_parameters(Recipe(), {"head.dropout.rate": 0.5})
+    with pytest.raises(ConfigError, match="head"):
+        with_parameters(chosen, {"kind": kind})
+
+
+def test_the_head_of_another_kind_can_be_set_with_it() -> None:
+    recipe = with_parameters(Recipe(), {"kind": "multilabel", "head.dropout.rate": 0.5})
+    assert recipe.head.blocks[1] == Dropout(name="dropout", rate=0.5)
+
+
 def test_a_parameter_that_is_none_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"no parameter 'head.dropuot.rate'; did you mean 'head\."):
         with_parameters(Recipe(), {"head.dropuot.rate": 0.3})
