@@ -183,7 +183,7 @@ class Daemon:
             *discovery.retired(self._topics, said, watches=self._config.watches, cameras=names),
             *discovery.announcements(
                 None if home_assistant is None else home_assistant.prefix,
-                discovery.Surroundings(self._topics, names, edge.__version__),
+                discovery.Surroundings(self._topics, names, edge.__version__, self._config.commands.allow),
                 [discovery.Subject.of(watch) for watch in self._lineup.watches.values()],
                 said,
             ),

@@ -12,7 +12,7 @@ from edge.discovery import components
 from edge.record import Post
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from edge.discovery.components import Component
     from edge.discovery.subject import Subject
@@ -30,11 +30,13 @@ class Surroundings:
         topics: where the device speaks.
         cameras: names of those that are looked through.
         version: of this program.
+        commands: what the device may be told to do.
     """
 
     topics: Topics
     cameras: Sequence[str]
     version: str
+    commands: Collection[str] = ()
 
     @property
     def id(self) -> str:
@@ -74,6 +76,7 @@ def _description(around: Surroundings, subjects: Sequence[Subject], before: byte
             components.of_device(around.topics),
             *(components.of_camera(camera, around.topics) for camera in around.cameras),
             *(components.of_watch(subject, around.topics) for subject in subjects),
+            components.commands(around.commands, [subject.name for subject in subjects], around.topics),
         )
     )
     return {

@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from edge.answer import JOINT, UNKNOWN
+from edge.answer import JOINT, STALE, UNKNOWN
 from edge.discovery import wording
 from edge.messages import CameraStatus
 from edge.record import ClockQuality
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from edge.discovery.subject import Subject
     from edge.messages import Topics
@@ -23,13 +23,12 @@ LABEL_SENSORS_MAX = 50
 """A multi-label model of more labels has one sensor with its answer, and none for each label."""
 YES_OR_NO = 2
 
-_STALE = "stale"
 _ATTRIBUTES = (
-    "{{ {'score': value_json.score, 'top': value_json.top, 'captured_at': value_json.captured_at,"
+    "{{ {'score': value_json.score, 'reason': value_json.reason, 'top': value_json.top, 'captured_at': value_json.captured_at,"
     " 'camera': value_json.camera, 'replayed': value_json.replayed} | tojson }}"
 )
 """Not the whole message: what is new in each one (ids, clocks) would fill Home Assistant's database."""
-_NO_ANSWER = f"value_json.label in ['{UNKNOWN}', '{_STALE}']"
+_NO_ANSWER = f"value_json.label in ['{UNKNOWN}', '{STALE}']"
 
 Description = dict[str, Any]
 
@@ -86,7 +85,7 @@ def _answers(subject: Subject, said: Description) -> Iterator[Component]:
         return
     about = {"name": subject.name, "icon": "mdi:eye", "value_template": wording.STATE_TEMPLATE}
     if subject.kind != "multilabel" and 0 < len(subject.labels) <= OPTIONS_MAX:
-        options = dict.fromkeys(wording.state(label) for label in (*subject.labels, UNKNOWN, _STALE))
+        options = dict.fromkeys(wording.state(label) for label in (*subject.labels, UNKNOWN, STALE))
         said |= {"device_class": "enum", "options": list(options)}
     yield Component("sensor", subject.name, said | attributes | about)
 
@@ -166,6 +165,27 @@ def of_device(topics: Topics) -> Iterator[Component]:
             "value_template": "{{ value_json.clock.quality }}",
         },
     )
+
+
+def commands(allowed: Collection[str], watches: Sequence[str], topics: Topics) -> Iterator[Component]:
+    """A button for each command that needs no more than a push."""
+    pushes = [("reload", "", "reload configuration", "mdi:reload")] if "reload" in allowed else []
+    for command, icon in (("look", "mdi:eye-refresh"), ("snapshot", "mdi:camera")):
+        if command in allowed:
+            pushes += [(command, watch, f"{watch} {command}", icon) for watch in watches]
+    for command, watch, name, icon in pushes:
+        yield Component(
+            "button",
+            f"{watch or 'device'}.{command}",
+            {
+                "name": name,
+                "icon": icon,
+                "command_topic": topics.command(f"{command}/{watch}" if watch else command),
+                "payload_press": "{}",
+                "availability": _available(topics),
+            }
+            | ({} if watch else {"entity_category": "config"}),
+        )
 
 
 def _available(topics: Topics, camera: str | None = None) -> list[Description]:

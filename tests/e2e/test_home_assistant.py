@@ -62,7 +62,7 @@ def configuration(folder: Path, port: int, *watches: str) -> Path:
     path = folder / "edge.toml"
     path.write_text(
         f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
-        f'[home_assistant]\n[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
+        f'[home_assistant]\n[commands]\nallow = ["reload", "look"]\n[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
         + "".join(
             f'[models.{kind}]\nfile = "{kind}.tflite"\n[watches.{kind}]\ncamera = "yard"\nmodel = "{kind}"\n'
             for kind in watches
@@ -85,6 +85,10 @@ def test_it_shows_what_the_device_sees_and_that_it_is_gone(python: Path, broker:
             assert home.state("sensor.porch_camera_yard") == "live"
             assert home.state("binary_sensor.porch_connected") == "on"
             assert home.state("sensor.porch_dropped_messages") == "0"
+            with Subscriber(broker.port) as subscriber:
+                home.press("button.porch_classify_look")
+                eventually(lambda: subscriber.payloads("cmd/response"), 30)
+                assert subscriber.payloads("cmd/response")[0]["result"]["label"] == "red"
             assert home.state("sensor.porch_clock") in {"synchronized", "unsynchronized", "unknown"}
         eventually(lambda: home.state("binary_sensor.porch_connected") == "off", 30)
         assert home.state("sensor.porch_classify") == "unavailable"

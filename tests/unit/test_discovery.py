@@ -34,6 +34,7 @@ _COMMON |= {"state_topic", "value_template", "json_attributes_topic", "json_attr
 ALLOWED = {
     "sensor": _COMMON | {"device_class", "options", "state_class", "unit_of_measurement"},
     "binary_sensor": _COMMON | {"device_class"},
+    "button": _COMMON | {"command_topic", "payload_press"},
 }
 
 
@@ -70,7 +71,10 @@ def broken_rules(description: dict[str, Any]) -> list[str]:
         options = component.get("options", ["one"])
         if not options or len(set(options)) < len(options) or any(not 0 < len(option) <= 255 for option in options):
             broken.append(f"{key}: options {options}")
-        topics = [component["state_topic"], *(each["topic"] for each in component.get("availability", ()))]
+        topics = [
+            component["command_topic" if component["platform"] == "button" else "state_topic"],
+            *(each["topic"] for each in component.get("availability", ())),
+        ]
         broken += [
             f"{key}: {topic!r}" for topic in topics if not re.fullmatch("sightpost/porch/[A-Za-z0-9_/-]+", topic)
         ]
@@ -109,6 +113,17 @@ def test_a_question_of_yes_and_no_is_a_binary_sensor_and_each_of_many_labels_is_
 
 def test_a_model_that_gives_vectors_has_no_answer_to_show() -> None:
     assert [key for key in described(Subject("view", "yard", "embed", ()))["components"] if "view" in key] == []
+
+
+def test_what_the_device_may_be_told_has_a_button_and_what_it_may_not_has_none() -> None:
+    around = Surroundings(TOPICS, ["yard"], "1.2.3", ("look", "pause", "reload"))
+    [post] = announcements("homeassistant", around, [GATE, DOOR], {})
+    description = body(post)
+    assert broken_rules(description) == []
+    buttons = {key: one for key, one in description["components"].items() if one["platform"] == "button"}
+    assert {one["command_topic"] for one in buttons.values()} == {
+        *("sightpost/porch/cmd/look/gate", "sightpost/porch/cmd/look/door", "sightpost/porch/cmd/reload"),
+    }
 
 
 def test_labels_in_another_order_keep_their_entities() -> None:
