@@ -24,8 +24,8 @@ LABEL_SENSORS_MAX = 50
 YES_OR_NO = 2
 
 _ATTRIBUTES = (
-    "{{ {'score': value_json.score, 'reason': value_json.reason, 'top': value_json.top, 'captured_at': value_json.captured_at,"
-    " 'camera': value_json.camera, 'replayed': value_json.replayed} | tojson }}"
+    "{{ {'score': value_json.score, 'reason': value_json.reason, 'top': value_json.top,"
+    " 'captured_at': value_json.captured_at, 'camera': value_json.camera, 'replayed': value_json.replayed} | tojson }}"
 )
 """Not the whole message: what is new in each one (ids, clocks) would fill Home Assistant's database."""
 _NO_ANSWER = f"value_json.label in ['{UNKNOWN}', '{STALE}']"

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import paho.mqtt.publish
 import pytest
-from brokers import Broker, eventually, mosquitto
+from brokers import Broker, Subscriber, eventually, mosquitto
 from commands import COMMANDS
 from home_assistant import ODD_LABELS as ODD
 from home_assistant import HomeAssistant
@@ -62,7 +62,8 @@ def configuration(folder: Path, port: int, *watches: str) -> Path:
     path = folder / "edge.toml"
     path.write_text(
         f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
-        f'[home_assistant]\n[commands]\nallow = ["reload", "look"]\n[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
+        '[home_assistant]\n[commands]\nallow = ["reload", "look"]\n'
+        f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
         + "".join(
             f'[models.{kind}]\nfile = "{kind}.tflite"\n[watches.{kind}]\ncamera = "yard"\nmodel = "{kind}"\n'
             for kind in watches

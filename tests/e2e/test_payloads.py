@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import asyncapi
 import cv2
 import pytest
 from brokers import Subscriber, eventually, mosquitto
@@ -72,6 +73,9 @@ def test_all_that_the_daemon_says_is_as_documented(run: Run, model_path: Path, t
         kind = kind_of(message.topic.removeprefix("sightpost/porch/"))
         kinds[kind] = kinds.get(kind, 0) + 1
         assert problems(message.payload, SCHEMAS[kind]) == [], message.topic
+        channel = asyncapi.channel_of(message.topic)
+        assert channel is not None, f"{message.topic} is not in docs/asyncapi.yaml"
+        assert not message.retain or asyncapi.is_retained(channel)
     # Replies are held against their schema where commands are given.
     assert kinds.keys() == PAYLOADS.keys() - {"reply"}, "something was not said"
     assert kinds["event"] >= 2

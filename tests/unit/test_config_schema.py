@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemas import problems
 
@@ -63,7 +63,7 @@ def test_the_whole_example_is_right() -> None:
     assert isinstance(parse_config(FULL, where="edge.toml", base=Path("/")), Config)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(list(places(FULL))), st.sampled_from(["replace", "remove", "add"]), JUNK)
 def test_what_the_schema_refuses_the_program_refuses_by_its_key(path: tuple[str, ...], change: str, value: Any) -> None:
     raw = with_change(path, change, value)
