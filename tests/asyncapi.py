@@ -23,11 +23,12 @@ def found(reference: str) -> dict[str, Any]:
 
 def channel_of(topic: str, prefix: str = "sightpost") -> str | None:
     """The name of the channel that a topic of a device is on."""
+    fits = []
     for name, channel in DOCUMENT["channels"].items():
-        literal = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(channel["address"]))
-        if re.fullmatch(literal.replace("sightpost", re.escape(prefix), 1), topic):
-            return str(name)
-    return None
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(channel["address"]))
+        if re.fullmatch(pattern.replace("sightpost", re.escape(prefix), 1), topic):
+            fits.append((channel["address"].count("{"), str(name)))
+    return min(fits)[1] if fits else None
 
 
 def is_retained(channel: str) -> bool:

@@ -29,8 +29,9 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = N
     kind = schema.get("type")
     if kind and (not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
         return [f"{at}: {value!r} is no {kind}"]
-    if "anyOf" in schema and all(problems(value, each, root, at) for each in schema["anyOf"]):
-        return [f"{at}: {value!r} is none of what it may be"]
+    if "anyOf" in schema:
+        fits = any(not problems(value, each, root, at) for each in schema["anyOf"])
+        return [] if fits else [f"{at}: {value!r} is none of what it may be"]
     if "enum" in schema and value not in schema["enum"]:
         return [f"{at}: {value!r} is none of {schema['enum']}"]
     found = [f"{at}: {value!r:.80} is {rule}" for rule in _broken_limits(value, schema)]

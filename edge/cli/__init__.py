@@ -12,7 +12,20 @@ from edge.cli.frame import run_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("run", "replay", "classify", "embed", "check", "roi", "teach", "bench", "outbox", "listen", "tell", "schema")
+COMMANDS = (
+    "run",
+    "replay",
+    "classify",
+    "embed",
+    "check",
+    "roi",
+    "teach",
+    "bench",
+    "outbox",
+    "listen",
+    "tell",
+    "schema",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

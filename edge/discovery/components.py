@@ -86,7 +86,7 @@ def _answers(subject: Subject, said: Description) -> Iterator[Component]:
     about = {"name": subject.name, "icon": "mdi:eye", "value_template": wording.STATE_TEMPLATE}
     if subject.kind != "multilabel" and 0 < len(subject.labels) <= OPTIONS_MAX:
         options = dict.fromkeys(wording.state(label) for label in (*subject.labels, UNKNOWN, STALE))
-        said |= {"device_class": "enum", "options": list(options)}
+        said = said | {"device_class": "enum", "options": list(options)}
     yield Component("sensor", subject.name, said | attributes | about)
 
 

@@ -29,5 +29,6 @@ class Subject:
 
     @classmethod
     def of(cls, watch: Watch) -> Subject:
-        """A watch that has its model."""
-        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.kind, watch.labels)
+        """A watch that has its model; the labels of one that is taught may change at any time."""
+        labels = () if watch.config.kind == "teach" else watch.model.labels
+        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.kind, labels)

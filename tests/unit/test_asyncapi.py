@@ -1,13 +1,13 @@
-"""docs/asyncapi.yaml says what the code says: topics, payloads, commands. tests/e2e/test_payloads.py asks the daemon."""
+"""docs/asyncapi.yaml says what the code says: topics, payloads, commands; test_payloads.py asks the daemon."""
 
 from __future__ import annotations
 
 import pytest
 from asyncapi import DOCUMENT, PATH, channel_of, found
-from edge.topics import Topics
 
 from edge.commands.requests import BODIES, WITHOUT_WATCH
 from edge.schemas import PAYLOADS
+from edge.topics import Topics
 
 TOPICS = Topics("sightpost", "porch")
 SAID = [

@@ -104,6 +104,10 @@ def test_a_watch_is_a_sensor_that_knows_its_answers() -> None:
     assert gate["availability_mode"] == "all"
 
 
+def test_only_the_answer_is_one_of_the_labels() -> None:
+    assert "options" not in described(GATE)["components"]["sensor.gate.model"]
+
+
 def test_a_question_of_yes_and_no_is_a_binary_sensor_and_each_of_many_labels_is_one() -> None:
     components = described(DOOR, PARK)["components"]
     assert components["binary_sensor.door"]["name"] == "door"
