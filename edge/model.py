@@ -61,12 +61,15 @@ class Prediction:
         return self.score_of(self.label) if self.known else float(np.max(self.scores))
 
     def score_of(self, label: str) -> float:
-        """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves."""
+        """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves.
+
+        Strangers' labels may repeat a word (ImageNet has two of "crane"): it has the higher score of the two.
+        """
         if label in self.labels:
-            return float(self.scores[self.labels.index(label)])
+            return max(float(score) for name, score in zip(self.labels, self.scores, strict=True) if name == label)
         if label == NONE:
             return 1.0 - float(np.max(self.scores))
-        return min(float(self.scores[self.labels.index(part)]) for part in label.split(JOINT))
+        return min(self.score_of(part) for part in label.split(JOINT))
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""

@@ -15,6 +15,7 @@ import numpy as np
 from edge.model_card import ModelCard
 from edge.preprocess import prepare
 from trainer.audit import Audit, audit
+from trainer.backbones import kind_of, resolve_weights
 from trainer.cluster import train_in_cluster
 from trainer.data import DataSet, balanced, check_question, pictures, scan
 from trainer.deciding import calibrated_card
@@ -85,6 +86,7 @@ def fit(
         ModelFileError: the file cannot be written.
     """
     check_out(out)
+    kind_of(recipe.backbone), resolve_weights(recipe.backbone)  # what is misspelt is known before pictures are read
     recipe = _as_made(recipe)
     workdir = _workdir(out, place)
     rng = np.random.default_rng(recipe.seed)
