@@ -119,7 +119,7 @@ class Model:
         self.spec = _resolve_spec(file, spec, self.engine.input)
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
-        self._known = _known(file, self.engine)
+        self.known = _known(file, self.engine)
         self.thresholds = file.card.thresholds if file.card else {}
 
     @classmethod
@@ -190,7 +190,7 @@ class Model:
             scores,
             embedding,
             chosen(self.kind, self.labels, scores, self.thresholds),
-            self._known is None or self._known.knows(scores, embedding),
+            self.known is None or self.known.knows(scores, embedding),
         )
 
     def golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:

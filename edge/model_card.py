@@ -51,7 +51,7 @@ class UnknownRule(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         method: where the value comes from. ``max_score``: the best score. ``centers``: the cosine between the embedding
-            and the nearest row of ``centers``, one per class.
+            and the nearest row of ``centers``, of which each class has the same number.
         threshold: chosen on validation pictures, of which ``rejected`` (0…1) lie below it.
         arrays: what the method needs, packed by ``edge.vectors.pack``, by name.
     """

@@ -142,7 +142,8 @@ def unordered(data: DataSet) -> Iterator[Finding]:
 
     Pictures that were each taken by themselves, as rendered ones are, have no order that could be learnt.
     """
-    nameless, numbered = [], []
+    nameless: list[list[int]] = []
+    numbered: list[list[int]] = []
     for members in data.survey.unordered:
         (numbered if all(_has_a_place_in_time(data, index) for index in members) else nameless).append(list(members))
     if nameless:

@@ -17,10 +17,12 @@ from edge.model_card import Golden, InputSpec, ModelCard
 from edge.model_file import ModelFile, write_model_file
 from edge.preprocess import PICTURE_SUFFIXES, prepare, read_picture
 from trainer import golden
-from trainer.backbones import build_backbone, kind_of
+from trainer.backbones import build_backbone, kind_of, resolve_weights
+from trainer.durable import check_out
 from trainer.errors import DataError, ProofError
 from trainer.ladder import climb
 from trainer.pack import add_metadata
+from trainer.proof import made
 from trainer.quantize import to_float_tflite
 from trainer.scaling import scale_pixels
 
@@ -113,8 +115,8 @@ def export_features(
         ProofError: no rung of the ladder comes near enough to float; nothing is written.
         ModelFileError: the file cannot be written.
     """
-    if not out.absolute().parent.is_dir():
-        raise DataError(f"{out}: its folder does not exist; make it first")
+    check_out(out)
+    kind_of(recipe), resolve_weights(recipe)  # what is misspelt is known before pictures are read
     spec = InputSpec(height_px=recipe.size_px, width_px=recipe.size_px, scaling="raw")
     with steps.step("look at the pictures") as step:
         frames = _readable(list_pictures(folder), steps)
@@ -136,13 +138,16 @@ def export_features(
         pictures=quantize.calibration_pictures,
         rungs=quantize.ladder,
     )
-    for candidate in candidates:
+    tried = []
+    for candidate in made(candidates, steps):
         with steps.step(f"prove {candidate.rung}", len(proving)) as step:
             judged = _model(add_metadata(candidate.content, card), card, out)
             metrics = _compare(judged, proving, wanted)
             step.outcome = f"cosine to Keras {metrics['cosine_mean']:.4f}, at least {metrics['cosine_min']:.4f}"
+        tried.append({"rung": candidate.rung, "note": candidate.note, "bytes": len(candidate.content), **metrics})
         if metrics["cosine_mean"] >= LEAST_COSINE:
             break
+        steps.note(f"{candidate.note}: at least {LEAST_COSINE} is needed")
     else:
         raise ProofError(f"{out}: not written: the mean cosine to float is below {LEAST_COSINE} on every rung tried")
     samples = golden.capture(judged, proving[: golden.COUNT])
@@ -151,7 +156,11 @@ def export_features(
         card,
         version=hashlib.sha256(candidate.content).hexdigest()[:12],
         golden=Golden(count=len(samples.frames), tolerance=tolerance),
-        metrics={**metrics, "shape": list(shape), "quantization": {"rung": candidate.rung, "note": candidate.note}},
+        metrics={
+            **metrics,
+            "shape": list(shape),
+            "quantization": {"rung": candidate.rung, "note": candidate.note, "tried": tried},
+        },
     )
     with steps.step("write the file") as step:
         write_model_file(out, add_metadata(candidate.content, card), card, samples)

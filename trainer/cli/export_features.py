@@ -77,10 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _verdict(made: Embedder) -> str:
+    from trainer.ladder import told
+
     metrics = made.card.metrics
+    climb = told(metrics["quantization"])
     shape = "×".join(map(str, metrics["shape"]))
     return (
         f"{made.path}: {shape} features; cosine to float Keras {metrics['cosine_mean']:.4f} on average and "
         f"{metrics['cosine_min']:.4f} at least ({metrics['pictures']} pictures), {metrics['latency_ms']:.1f} ms each\n"
+        f"{climb + chr(10) if climb else ''}"
         f"try it:  sightpost embed PICTURE --model {made.path}"
     )
