@@ -26,8 +26,8 @@ REJECTED = 0.05
 CLEARLY_BETTER = 0.05
 """By how much the score must exceed the class centres (area under ROC) to be taken. Against pictures of another world,
 which validation pictures cannot show, the centres found 96 to 98 of 100, the scores 15 to 32, the energy 20 to 34."""
-MOST_CENTERS = 4
-"""Of each class; 16 found no more strangers."""
+MOST_CENTERS = 8
+"""Of each class; 16 found hardly more strangers. See ``docs/decisions/0026-several-centers-of-a-class.md``."""
 _PICTURES_PER_CENTER = 8
 _ROUNDS = 20
 _LEAST_CLASSES = 3  # with one of two classes taken away, the other one's score is always 1
@@ -68,7 +68,7 @@ def class_centers(embeddings: Floats, labels: npt.NDArray[np.int64], classes: in
 def _kinds(directions: Floats, count: int) -> Floats:
     """k-means on the unit sphere: ``(count, features)``. It begins with pictures from near the mean to far from it."""
     by_likeness = np.argsort(directions @ directions.mean(axis=0), kind="stable")
-    centers = directions[by_likeness[np.linspace(0, len(directions) - 1, count + 2).round().astype(int)[1:-1]]]
+    centers: Floats = directions[by_likeness[np.linspace(0, len(directions) - 1, count + 2).round().astype(int)[1:-1]]]
     for _ in range(_ROUNDS):
         nearest = (directions @ centers.T).argmax(axis=1)
         means = [directions[nearest == kind].mean(axis=0) if (nearest == kind).any() else centers[kind]

@@ -79,6 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
     recipe, place, page = _recipe(arguments), parse_place(arguments.distribute), _page(arguments)
     if page is not None:
         check_out(page, option="--report", example="gate.html")
+    if recipe.kind == "embed":
+        return _embedder(arguments, recipe)
     with quiet_libraries() as terminal:
         from trainer.fit import fit, take_part
         from trainer.tensorboard import tensorboard_log
@@ -100,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
             accept_drift=arguments.accept_drift,
         )
         result = fitted.result
-        if page is not None and recipe.kind != "embed":
+        if page is not None:
             from trainer.fit_report import report_of
             from trainer.report import write_report
 
@@ -112,6 +114,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
         _print_verdict(result)
+    return 0
+
+
+def _embedder(arguments: argparse.Namespace, recipe: Recipe) -> int:
+    """A feature extractor learns nothing here: it is made as ``export-features`` makes it."""
+    from rich.console import Console
+
+    from trainer.cli.export_features import verdict
+    from trainer.progress import Steps
+
+    with quiet_libraries() as terminal:
+        from trainer.embedder import export_features
+
+        steps, name = Steps(Console(file=terminal, highlight=False)), arguments.name or arguments.out.stem
+        made = export_features(arguments.out, arguments.data, recipe, name=name, steps=steps)
+    print(json.dumps(made.summary(), ensure_ascii=False) if arguments.json else verdict(made))
     return 0
 
 
