@@ -9,12 +9,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
-from models import plain, tiny_flatbuffer, tiny_model
+from models import tiny_flatbuffer, tiny_model
 
 from edge.config import ModelConfig
 from edge.errors import ModelFileError
@@ -125,12 +124,10 @@ def test_the_daemon_does_not_start_with_a_model_that_answers_otherwise(tmp_path:
 
 def test_the_old_model_goes_on_serving_when_the_new_one_is_not_to_be_trusted(tmp_path: Path) -> None:
     tiny_model(version="1").write(tmp_path / "m.tflite")
-    (tmp_path / "pictures").mkdir()
-    cv2.imwrite(str(tmp_path / "pictures" / "0.png"), plain("red"))
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
         (tmp_path / "edge.toml").write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
-            '[cameras.yard]\nsource = "pictures"\nrate_hz = 10\nloop = true\n[models.m]\nfile = "m.tflite"\n'
+            '[cameras.yard]\nsource = "scene:gate"\nrate_hz = 10\n[models.m]\nfile = "m.tflite"\n'
             '[watches.gate]\ncamera = "yard"\nmodel = "m"\ninterval_s = 0.1\nanswers = true\n'
         )
         log = (tmp_path / "log.txt").open("wb")
