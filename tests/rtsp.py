@@ -23,9 +23,9 @@ ENCODER = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25"
 
 
 def moving(width_px: int = 640, height_px: int = 360, rate_hz: str = "25/1") -> str:
-    """A pipeline of a ball that moves, with noise as of a sensor, in H.264."""
+    """A pipeline of colour bars with a box of noise, which is never the same, in H.264."""
     size = f"video/x-raw,width={width_px},height={height_px},framerate={rate_hz}"
-    return f"videotestsrc is-live=true pattern=ball ! {size} ! {ENCODER}"
+    return f"videotestsrc is-live=true pattern=smpte ! {size} ! {ENCODER}"
 
 
 @functools.cache

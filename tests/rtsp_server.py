@@ -1,4 +1,4 @@
-"""A real RTSP server, GStreamer's, for Debian's own Python: ``python3 rtsp_server.py PORT PIPELINE [USER PASSWORD]``."""
+"""A real RTSP server, GStreamer's, for Debian's own Python: PORT PIPELINE [USER PASSWORD]."""
 
 import sys
 
