@@ -32,13 +32,14 @@ $(TFLITE_STAMP): requirements/device-tflite-runtime.txt
 demo: venv  ## train on a simulated camera, run the daemon, show the messages (about two minutes)
 	$(BIN)/python -W ignore examples/demo/demo.py
 
-system:  # mosquitto, where it can be had
-	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null || .ci/install-system-packages mosquitto mosquitto-clients
+system:  # mosquitto and strace, where they can be had
+	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null && command -v strace >/dev/null || .ci/install-system-packages mosquitto mosquitto-clients strace
 
 test: venv $(TFLITE_STAMP) system  ## all tests but the slow fault tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-faults: venv system  ## every fault, the slow ones included
+test-faults: venv system  ## every fault, the slow ones included (as root there are more of them)
+	@.ci/install-system-packages strace faketime nftables iproute2 xfsprogs e2fsprogs
 	$(BIN)/python -m pytest tests/faults
 
 test-home-assistant: venv system  ## a real Home Assistant finds a real device (fetches some 700 MB)

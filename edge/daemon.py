@@ -7,8 +7,8 @@ main thread: signals and watchdog · ``observer``: looks and decides · ``infere
 from __future__ import annotations
 
 import logging
+import os
 import queue
-import random
 import signal
 import threading
 import time
@@ -27,11 +27,11 @@ from edge.lineup import Lineup
 from edge.messages import Topics, gap
 from edge.observer import Observer
 from edge.outbox import Outbox
+from edge.outbox.stores import memory_folder
 from edge.pictures import Photographer
 from edge.publisher import Publisher
 from edge.record import boot_id
 from edge.reporting import Reporter, stamp
-from edge.sampling import Sampler
 from edge.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -111,22 +111,20 @@ class Daemon:
             Path(self._config.device.state_dir) / OUTBOX_FILE,
             self._config.outbox,
             announce=lambda loss: gap(self._topics, loss, stamp(boot, time.monotonic())),
+            memory=memory_folder(os.environ),
         )
-        sampler = Sampler(Path(self._config.device.state_dir), random.Random())  # noqa: S311  chance, no secret
         self._prepare_connection()
         try:
             self._announce()
             self._publisher.start()
-            reporter = Reporter(
-                self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic, samples=sampler.counts
-            )
+            reporter = Reporter(self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic)
             lookouts = self._lineup.lookouts()
             for lookout in lookouts:
                 lookout.camera.start()
             self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(
                 lookouts,
-                on_answer=_all(reporter.answer, self._photographer.answer, sampler.take),
+                on_answer=_both(reporter.answer, self._photographer.answer),
                 on_status=reporter.camera,
                 on_watches=reporter.watches,
                 clock=time.monotonic,
@@ -136,7 +134,6 @@ class Daemon:
             self._photographer.close()
         finally:
             self._notifier.stopping()
-            sampler.close()
             self._publisher.stop(self._drain_timeout_s)
             self._outbox.close()
         logger.info("sightpost %s has stopped", self._config.device.id)
@@ -276,12 +273,12 @@ class Daemon:
             self.stop()
 
 
-def _all(*takers: Callable[[Answer | Embedded], None]) -> Callable[[Answer | Embedded], None]:
-    """One that hands each answer to all of them, in this order."""
-
+def _both(
+    one: Callable[[Answer | Embedded], None], other: Callable[[Answer | Embedded], None]
+) -> Callable[[Answer | Embedded], None]:
     def call(answer: Answer | Embedded) -> None:
-        for take in takers:
-            take(answer)
+        one(answer)
+        other(answer)
 
     return call
 

@@ -136,8 +136,6 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
         still: looks that were saved because nothing had moved.
         missed: looks that were due and not taken because the device was busy.
         untrusted: frames that were worth nothing.
-        samples: pictures that were kept for the next training.
-        samples_lost: pictures that were to be kept, and the disk was too slow or did not take them.
         at: when it was said.
     """
 
@@ -150,8 +148,6 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
     still: int
     missed: int
     untrusted: int
-    samples: int = 0
-    samples_lost: int = 0
     at: str
     clock: Clock
     replayed: bool = False

@@ -30,7 +30,7 @@ def tmpfs(folder: Path, size: str) -> Iterator[Path]:
     """Mount a disk of this size."""
     require("mount")
     folder.mkdir()
-    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
     try:
         yield folder
     finally:
@@ -64,7 +64,7 @@ class Ext4:
         _run("sync", check=False)
 
     def mount(self) -> None:
-        _run("mount", "-o", "loop,errors=remount-ro", self._image, self.folder)
+        _mount("-o", "loop,errors=remount-ro", self._image, self.folder)
 
     def unmount(self) -> None:
         _run("umount", "-l", self.folder, check=False)
@@ -98,6 +98,12 @@ def ext4(folder: Path, size_bytes: int = 32_000_000) -> Iterator[Ext4]:
         yield disk
     finally:
         disk.unmount()
+
+
+def _mount(*words: object) -> None:
+    done = subprocess.run(["mount", *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:  # root of a container may not
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
 
 
 def _run(*command: object, check: bool = True) -> None:

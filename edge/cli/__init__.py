@@ -20,7 +20,6 @@ COMMANDS = (
     "check",
     "roi",
     "teach",
-    "samples",
     "bench",
     "outbox",
     "listen",

@@ -27,7 +27,7 @@ from edge.outbox.opening import OpenStore, explain, open_store
 from edge.record import Draft, Post
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from edge.record import Record
 
@@ -39,6 +39,11 @@ _MOVE_AFTER_S = 2.0
 RETURN_S = 3.0
 """How often it is seen whether the disk works again."""
 _TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+def memory_folder(environment: Mapping[str, str]) -> Path:
+    """Say where to keep things in memory: in the folder that systemd makes for the service, if it does."""
+    return Path(environment.get("RUNTIME_DIRECTORY", "").split(":")[0] or MEMORY)
 
 
 class Stores:
