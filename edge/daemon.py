@@ -182,12 +182,13 @@ class Daemon:
         home_assistant = self._config.home_assistant
         said = {record.topic: record.payload for record in self._outbox.states(only_dirty=False)}
         names = sorted(self._lineup.cameras)
+        snapshots = "snapshot" in self._config.commands.allow
         posts = [
             *discovery.retired(self._topics, said, watches=self._config.watches, cameras=names),
             *discovery.announcements(
                 None if home_assistant is None else home_assistant.prefix,
                 discovery.Surroundings(self._topics, names, edge.__version__, self._config.commands.allow),
-                [discovery.Subject.of(watch) for watch in self._lineup.watches.values()],
+                [discovery.Subject.of(watch, snapshots=snapshots) for watch in self._lineup.watches.values()],
                 said,
             ),
         ]

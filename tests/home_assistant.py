@@ -106,11 +106,15 @@ class HomeAssistant:
         self._ask("/api/services/button/press", {"entity_id": entity})
 
     def picture(self, entity: str) -> bytes:
-        """The picture of an image entity."""
-        found = self.entity(entity)
-        assert found is not None
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{found['attributes']['entity_picture']}") as answer:
-            return bytes(answer.read())
+        """The picture of an image entity; empty while there is none."""
+        path = self.attribute(entity, "entity_picture")
+        if path is None:
+            return b""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}") as answer:
+                return bytes(answer.read())
+        except OSError:  # not yet
+            return b""
 
     def complaints(self) -> list[str]:
         """What its log says of MQTT."""

@@ -64,6 +64,9 @@ def of_watch(subject: Subject, topics: Topics) -> Iterator[Component]:
                 "value_template": "{{ value_json.model.name ~ ' ' ~ value_json.model.version }}",
             },
         )
+    if subject.pictures:  # that of the last change is worth seeing whatever has become of the camera
+        picture = {"name": subject.name, "image_topic": topics.image(subject.name), "content_type": "image/jpeg"}
+        yield Component("image", subject.name, picture)
 
 
 def _answers(subject: Subject, said: Description) -> Iterator[Component]:
@@ -116,6 +119,22 @@ def of_camera(camera: str, topics: Topics) -> Iterator[Component]:
             "value_template": "{{ value_json.status }}",
             "json_attributes_topic": topics.camera_status(camera),
             "json_attributes_template": "{{ {'reason': value_json.reason, 'since': value_json.since} | tojson }}",
+            "availability": _available(topics),
+        },
+    )
+
+    yield Component(
+        "sensor",
+        f"camera.{camera}.rate",
+        {
+            "name": f"camera {camera} rate",
+            "entity_category": "diagnostic",
+            "device_class": "frequency",
+            "state_class": "measurement",
+            "unit_of_measurement": "Hz",
+            "suggested_display_precision": 1,
+            "state_topic": topics.camera_status(camera),
+            "value_template": "{{ value_json.rate_hz }}",
             "availability": _available(topics),
         },
     )

@@ -28,7 +28,16 @@ class Subject:
     pictures: bool = False
 
     @classmethod
-    def of(cls, watch: Watch) -> Subject:
-        """A watch that has its model; the labels of one that is taught may change at any time."""
+    def of(cls, watch: Watch, *, snapshots: bool) -> Subject:
+        """A watch that has its model; the labels of one that is taught may change at any time.
+
+        With ``snapshots``, any watch publishes a picture when it is told to.
+        """
         labels = () if watch.config.kind == "teach" else watch.model.labels
-        return cls(watch.name, watch.config.camera, "embed" if watch.embeds else watch.kind, labels)
+        return cls(
+            watch.name,
+            watch.config.camera,
+            "embed" if watch.embeds else watch.kind,
+            labels,
+            snapshots or watch.config.picture is not None,
+        )

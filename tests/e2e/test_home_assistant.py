@@ -66,6 +66,7 @@ def configuration(folder: Path, port: int, *watches: str) -> Path:
         f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
         + "".join(
             f'[models.{kind}]\nfile = "{kind}.tflite"\n[watches.{kind}]\ncamera = "yard"\nmodel = "{kind}"\n'
+            f"[watches.{kind}.picture]\\nmax_px = 64\\n"
             for kind in watches
         )
     )
@@ -86,6 +87,8 @@ def test_it_shows_what_the_device_sees_and_that_it_is_gone(python: Path, broker:
             assert home.state("sensor.porch_camera_yard") == "live"
             assert home.state("binary_sensor.porch_connected") == "on"
             assert home.state("sensor.porch_dropped_messages") == "0"
+            eventually(lambda: home.picture("image.porch_classify").startswith(b"\xff\xd8"), 30, "its picture is shown")
+            assert float(home.state("sensor.porch_camera_yard_rate") or 0) > 0
             with Subscriber(broker.port) as subscriber:
                 home.press("button.porch_classify_look")
                 eventually(lambda: subscriber.payloads("cmd/response"), 30)

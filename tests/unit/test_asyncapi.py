@@ -13,6 +13,7 @@ TOPICS = Topics("sightpost", "porch")
 SAID = [
     *(getattr(TOPICS, name) for name in dir(Topics) if isinstance(getattr(Topics, name), property)),
     *(TOPICS.state("w"), TOPICS.event("w"), TOPICS.watch_status("w"), TOPICS.answer("w"), TOPICS.embedding("w")),
+    TOPICS.image("w"),
     *(TOPICS.camera_status("c"), TOPICS.command("reload"), TOPICS.command("look/w")),
 ]
 

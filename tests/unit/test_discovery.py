@@ -32,8 +32,10 @@ PARK = Subject("park", "yard", "multilabel", ("cat", "Cat", "dog"))
 _COMMON = {"platform", "unique_id", "name", "icon", "entity_category", "availability", "availability_mode"}
 _COMMON |= {"state_topic", "value_template", "json_attributes_topic", "json_attributes_template"}
 ALLOWED = {
-    "sensor": _COMMON | {"device_class", "options", "state_class", "unit_of_measurement"},
+    "sensor": _COMMON
+    | {"device_class", "options", "state_class", "unit_of_measurement", "suggested_display_precision"},
     "binary_sensor": _COMMON | {"device_class"},
+    "image": _COMMON | {"image_topic", "content_type"},
     "button": _COMMON | {"command_topic", "payload_press"},
 }
 
@@ -71,10 +73,8 @@ def broken_rules(description: dict[str, Any]) -> list[str]:
         options = component.get("options", ["one"])
         if not options or len(set(options)) < len(options) or any(not 0 < len(option) <= 255 for option in options):
             broken.append(f"{key}: options {options}")
-        topics = [
-            component["command_topic" if component["platform"] == "button" else "state_topic"],
-            *(each["topic"] for each in component.get("availability", ())),
-        ]
+        own = component[{"button": "command_topic", "image": "image_topic"}.get(component["platform"], "state_topic")]
+        topics = [own, *(each["topic"] for each in component.get("availability", ()))]
         broken += [
             f"{key}: {topic!r}" for topic in topics if not re.fullmatch("sightpost/porch/[A-Za-z0-9_/-]+", topic)
         ]
@@ -117,6 +117,13 @@ def test_a_question_of_yes_and_no_is_a_binary_sensor_and_each_of_many_labels_is_
 
 def test_a_model_that_gives_vectors_has_no_answer_to_show() -> None:
     assert [key for key in described(Subject("view", "yard", "embed", ()))["components"] if "view" in key] == []
+
+
+def test_a_watch_that_publishes_pictures_has_an_image() -> None:
+    components = described(GATE, Subject("door", "yard", "embed", (), pictures=True))["components"]
+    assert broken_rules(described(Subject("door", "yard", "embed", (), pictures=True))) == []
+    images = {key: one["image_topic"] for key, one in components.items() if one["platform"] == "image"}
+    assert images == {"image.door": TOPICS.image("door")}
 
 
 def test_what_the_device_may_be_told_has_a_button_and_what_it_may_not_has_none() -> None:
