@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class Answer:
         reason: why the state is ``unknown`` or ``stale``.
         dwell_s: how long the state had lasted until this frame; where it changed, the previous one.
         visits: of ``label``: how often it was entered, and for how long before.
+        embedding: what a watch that can be taught saw, ``(n,) float32`` or ``(h, w, n)``; for a lesson.
     """
 
     watch: Watch
@@ -70,6 +71,7 @@ class Answer:
     reason: str | None = None
     dwell_s: float = 0.0
     visits: Visits = field(default_factory=Visits)
+    embedding: npt.NDArray[np.float32] | None = None
 
     @property
     def changed(self) -> bool:
@@ -264,12 +266,13 @@ class Watch:
         if self._lessons is not None:
             if not self._taught.labels or prediction.embedding is None:
                 reason = self._unteachable or NOTHING_TAUGHT
-                return self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
+                lost = self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
+                return replace(lost, embedding=prediction.embedding)
             prediction = self._taught.answer(prediction.embedding)
         self._answered_s = frame.clock_s
         after = decide(self._decision, prediction, frame.clock_s, self._rules)
         self.tally.unknown += after.recent[-1] == UNKNOWN
-        return self._judged(after, frame, after.seen)
+        return replace(self._judged(after, frame, after.seen), embedding=prediction.embedding)
 
     def _refused(self, frame: Frame, reason: str, asked: list[Future[Answer | Embedded]]) -> Answer | None:
         self.tally.untrusted += 1

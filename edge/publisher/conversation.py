@@ -80,6 +80,10 @@ class Conversation:
         if self._dialect.ready:
             for notice in self._dialect.due(now_s):
                 delivery.say(notice)
+        self.say_all(delivery)
+        return self._dialect.ready
+
+    def say_all(self, delivery: Delivery) -> None:
+        """Say what was added; before a goodbye, too: it may be the answer to who has asked for it."""
         while self._notices:
             delivery.say(self._notices.popleft())
-        return self._dialect.ready

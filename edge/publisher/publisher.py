@@ -228,6 +228,7 @@ class Publisher:
             delivery.settle(session.step(min(rest_s, _TICK_S)))
             if delivery.quiet_s > 2 * self._config.keepalive_s:
                 raise BrokerError(advice.deaf(self._config, delivery.quiet_s))
+        self._conversation.say_all(delivery)
         delivery.say(self._dialect.status(self._status("offline", reason="stopped")))
         goodbye_by_s = self._monotonic() + _GOODBYE_S
         while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:

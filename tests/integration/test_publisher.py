@@ -21,6 +21,7 @@ from edge.config import MqttConfig, OutboxConfig
 from edge.errors import BrokerError
 from edge.outbox import Outbox
 from edge.publisher import Publisher, probe_broker
+from edge.publisher.session import Notice
 from edge.record import Post
 
 if TYPE_CHECKING:
@@ -178,6 +179,16 @@ def test_a_clean_stop_says_so_and_a_crash_lets_the_will_speak(outbox: Outbox, st
     with Subscriber(broker.port) as late:
         [status] = eventually(lambda: late.on("porch/status"))
         assert (status.retain, status.payload["reason"]) == (True, "stopped")
+
+
+def test_an_answer_that_was_given_just_before_the_stop_is_said(outbox: Outbox, start: Start, broker: Broker) -> None:
+    with Subscriber(broker.port) as subscriber:
+        for attempt in range(5):  # it is a race
+            publisher = start(settings(broker.port))
+            eventually(lambda publisher=publisher: publisher.connected)  # type: ignore[misc]
+            publisher.say(Notice("sightpost/porch/cmd/response", b'{"attempt": %d}' % attempt))
+            publisher.stop()
+        eventually(lambda: len(subscriber.on("cmd/response")) == 5)
 
 
 def test_what_cannot_be_sent_before_the_stop_is_sent_after_the_next_start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,15 +86,18 @@ class Site:
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     tiny_model().write(folder / "colors.tflite")
+    tiny_model(kind="embed").write(folder / "vectors.tflite")
     config = folder / "edge.toml"
     with mosquitto(folder) as broker:
         config.write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nversion = "{request.param}"\n'
-            '[commands]\nallow = ["look", "snapshot", "pause", "resume", "interval"]\ntimeout_s = 3\n'
+            '[commands]\nallow = ["look", "snapshot", "pause", "resume", "interval", "teach"]\ntimeout_s = 8\n'
             '[cameras.yard]\nsource = "scene:gate"\nrate_hz = 10\nwidth_px = 64\nheight_px = 48\n'
             '[models.colors]\nfile = "colors.tflite"\n'
             '[watches.gate]\ncamera = "yard"\nmodel = "colors"\ninterval_s = 3600\n'
+            '[models.vectors]\nfile = "vectors.tflite"\n'
+            '[watches.bay]\ncamera = "yard"\nmodel = "vectors"\nkind = "teach"\ninterval_s = 3600\n'
         )
         boss = Boss(broker.port, request.param)
         boss.tell("pause/gate", {}, "retained", retain=True)
@@ -140,6 +144,14 @@ def test_a_snapshot_is_published_and_the_answer_says_where(site: Site) -> None:
     note = read_note(pictures()[-1])
     assert note is not None
     assert note["captured_at"] == result["captured_at"]
+
+
+def test_a_watch_is_taught_and_answers_with_it(site: Site) -> None:
+    taught = site.boss.ask("teach/bay", {"label": "free", "shots": 3}, "teach-1")
+    assert taught["result"] == {"label": "free", "learnt": 3, "of_this_label": 3}, taught
+    eventually(lambda: site.boss.ask("look/bay", {}, f"look-{time.monotonic()}")["result"].get("label") == "free")
+    assert "cannot be taught" in site.boss.ask("teach/gate", {"label": "free"}, "teach-2")["error"]
+    assert "another label" in site.boss.ask("teach/bay", {"label": "unknown"}, "teach-3")["error"]
 
 
 def test_a_command_that_comes_twice_is_done_once(site: Site) -> None:
