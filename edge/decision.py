@@ -48,6 +48,12 @@ class Rules:
     hold_frames: int = 1
     cooldown_s: float = 0.0
 
+    @property
+    def takes_looks_as_they_are(self) -> bool:
+        """Whether a look needs neither a mean nor another choice of its labels."""
+        has_own_thresholds = self.kind == "multilabel" and bool(self.min_scores)
+        return self.smooth_s == 0.0 and self.leave_score is None and not has_own_thresholds
+
 
 @dataclass(frozen=True, slots=True)
 class Visits:
@@ -95,25 +101,22 @@ def decide(before: Decision, look: Prediction, clock_s: float, rules: Rules) -> 
         clock_s: when the frame was taken, on a clock that does not jump.
         rules: of the watch.
     """
-    smooth = mean(before.mean, look.scores, known=look.known, clock_s=clock_s, smooth_s=rules.smooth_s)
     held = _held(before.label)
-    picked = chosen(
-        rules.kind, look.labels, smooth.scores, _thresholds(rules), held=held, leave_score=rules.leave_score
-    )
-    seen = replace(look, scores=smooth.scores.astype(np.float32), chosen=picked, known=smooth.is_known)
+    smooth, seen = (None, look) if rules.takes_looks_as_they_are else _smoothed(before, look, held, clock_s, rules)
     answer, reason = _judged(seen, held, rules)
-    recent = (*before.recent, answer)[-rules.majority :]
-    answer = majority(recent, before.label)
+    recent: tuple[str, ...] = (answer,)
+    if rules.majority > 1:
+        recent = (*before.recent, answer)[-rules.majority :]
+        answer = majority(recent, before.label)
     reason = reason if answer == UNKNOWN else None
-    now = replace(before, mean=smooth, recent=recent, seen=seen)
-    if answer == before.label:
-        return replace(now, candidate=None, count=0, reason=reason or before.reason)
+    label, entered_s, visits = before.label, before.entered_s, before.visits
+    if answer == label:  # as nearly always: nothing is computed that is not needed
+        return Decision(label, reason or before.reason, entered_s, None, 0.0, 0, smooth, recent, seen, visits)
     same = answer == before.candidate
     since_s, count = (before.since_s, before.count + 1) if same else (clock_s, 1)
+    after = Decision(label, before.reason, entered_s, answer, since_s, count, smooth, recent, seen, visits)
     has_held = count >= rules.hold_frames and clock_s - since_s >= rules.hold_s
-    if has_held and not _cools(before, clock_s, rules):
-        return _entered(now, answer, reason, clock_s)
-    return replace(now, candidate=answer, since_s=since_s, count=count)
+    return _entered(after, answer, reason, clock_s) if has_held and not _cools(before, clock_s, rules) else after
 
 
 def lose(before: Decision, reason: str, clock_s: float) -> Decision:
@@ -126,6 +129,17 @@ def lose(before: Decision, reason: str, clock_s: float) -> Decision:
 def dwell_s(decision: Decision, clock_s: float) -> float:
     """How long the present state has lasted."""
     return max(0.0, clock_s - decision.entered_s)
+
+
+def _smoothed(
+    before: Decision, look: Prediction, held: tuple[str, ...], clock_s: float, rules: Rules
+) -> tuple[Mean, Prediction]:
+    """The look as it is seen through the mean, and by who is held."""
+    smooth = mean(before.mean, look.scores, known=look.known, clock_s=clock_s, smooth_s=rules.smooth_s)
+    picked = chosen(
+        rules.kind, look.labels, smooth.scores, _thresholds(rules), held=held, leave_score=rules.leave_score
+    )
+    return smooth, replace(look, scores=smooth.scores.astype(np.float32), chosen=picked, known=smooth.is_known)
 
 
 def _held(label: str | None) -> tuple[str, ...]:
