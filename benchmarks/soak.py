@@ -42,7 +42,11 @@ COMMANDS = ("look/left", "snapshot/left", "pause/right", "resume/right", "nonsen
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The daemon and its processes at one time; memory as proportional set size."""
+    """The daemon and its processes at one time.
+
+    Memory is what belongs to them, shared among those who share it; not the pages of program files, of which others
+    that run the same may carry a part and drop it.
+    """
 
     at_s: float
     daemon_mb: float
@@ -156,12 +160,16 @@ def _sample(pid: int, at_s: float) -> Sample:
     members = family(pid)
     return Sample(
         round(at_s, 1),
-        round(memory_mb(pid), 1),
-        round(sum(memory_mb(member) for member in members), 1),
+        round(_own_mb(pid), 1),
+        round(sum(_own_mb(member) for member in members), 1),
         len(members),
         sum(len(os.listdir(f"/proc/{member}/task")) for member in members),  # noqa: PTH208  only how many
         sum(len(os.listdir(f"/proc/{member}/fd")) for member in members),  # noqa: PTH208  likewise
     )
+
+
+def _own_mb(pid: int) -> float:
+    return memory_mb(pid, "Pss_Anon") + memory_mb(pid, "Pss_Shmem")
 
 
 def _judge(samples: list[Sample], heard: _Heard, lines: int, used_s: float, code: int) -> int:

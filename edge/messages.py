@@ -136,6 +136,7 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
         still: looks that were saved because nothing had moved.
         missed: looks that were due and not taken because the device was busy.
         untrusted: frames that were worth nothing.
+        pictures_lost: pictures that were overtaken by a newer one before they were made, or too large.
         at: when it was said.
     """
 
@@ -148,6 +149,7 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
     still: int
     missed: int
     untrusted: int
+    pictures_lost: int
     at: str
     clock: Clock
     replayed: bool = False

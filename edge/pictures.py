@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edge.frame import Image
     from edge.messages import Topics
-    from edge.watch import Embedded
+    from edge.watch import Embedded, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class _Job:
     note: Note
     config: PictureConfig
     topic: str
+    tally: Tally
     waiting: tuple[Future[Taken], ...] = ()
 
 
@@ -67,7 +68,6 @@ class Photographer:
         self._jobs: dict[str, _Job] = {}
         self._closed = False
         self._throttle = Throttle()
-        self.overtaken = 0
         self._thread = threading.Thread(target=self._encode_forever, name="pictures", daemon=True)
         self._thread.start()
 
@@ -111,9 +111,9 @@ class Photographer:
         with self._work:
             before = self._jobs.pop(watch.name, None)
             if before is not None:
-                self.overtaken += 1
+                watch.tally.pictures_lost += 1
                 waiting += before.waiting  # whoever asked gets a newer one
-            self._jobs[watch.name] = _Job(small, note, config, self._topics.image(watch.name), waiting)
+            self._jobs[watch.name] = _Job(small, note, config, self._topics.image(watch.name), watch.tally, waiting)
             self._work.notify()
 
     def _encode_forever(self) -> None:
@@ -134,6 +134,7 @@ class Photographer:
         payload = encode(job.image, job.note, job.config)
         if payload is None:
             error = NoPictureError(f"no picture on {job.topic} fits into {job.config.max_bytes} bytes; allow more")
+            job.tally.pictures_lost += 1
             if self._throttle.allows(job.topic):
                 logger.warning("%s", error)
         else:

@@ -138,6 +138,7 @@ class Reporter:
                 still=tally.still,
                 missed=cadence.missed,
                 untrusted=tally.untrusted,
+                pictures_lost=tally.pictures_lost,
                 at=utc(self._clock()),
                 clock=self._stamp(),
             )

@@ -88,12 +88,14 @@ class Tally:
         still: looks that the motion gate saved.
         untrusted: frames that were not looked at because the camera's picture was worth nothing.
         unknown: looks whose answer was ``unknown``.
+        pictures_lost: pictures that were overtaken by a newer one before they were made, or too large.
     """
 
     looks: int = 0
     still: int = 0
     untrusted: int = 0
     unknown: int = 0
+    pictures_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

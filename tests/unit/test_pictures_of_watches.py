@@ -114,7 +114,7 @@ def test_pictures_that_come_too_fast_are_overtaken_by_the_newest_and_counted(
     gate.set()
     assert asked.result(10).note["label"] == "asked"
     assert len(studio.posts) <= 2
-    assert studio.photographer.overtaken >= 19
+    assert studio.watch.tally.pictures_lost >= 19
 
 
 def test_the_observer_waits_for_no_encoding(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
