@@ -47,6 +47,13 @@ def plain(color: str, *, height_px: int = 24, width_px: int = 32) -> Image:
     return np.full((height_px, width_px, 3), PICTURES[color], np.uint8)
 
 
+def lively(color: str, seed: int, *, height_px: int = 48, width_px: int = 64) -> Image:
+    """A picture of that colour with something to be seen in it, so that no camera is taken for a covered one."""
+    noise = np.random.default_rng(seed).integers(0, 2, (height_px // 8, width_px // 8, 1)) * 120 - 60
+    blocks = noise.repeat(8, axis=0).repeat(8, axis=1)
+    return np.clip(plain(color, height_px=height_px, width_px=width_px) + blocks, 0, 255).astype(np.uint8)
+
+
 def tiny_flatbuffer(
     *,
     classes: int = 3,

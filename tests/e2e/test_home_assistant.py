@@ -15,7 +15,7 @@ from brokers import Broker, Subscriber, eventually, mosquitto
 from commands import COMMANDS
 from home_assistant import ODD_LABELS as ODD
 from home_assistant import HomeAssistant
-from models import plain, tiny_model
+from models import lively, tiny_model
 
 from edge.discovery import Subject, Surroundings, announcements
 from edge.messages import Topics
@@ -56,14 +56,15 @@ def configuration(folder: Path, port: int, *watches: str) -> Path:
     """A camera that shows red pictures for ever, and models of each kind."""
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    cv2.imwrite(str(pictures / "0.png"), plain("red"))
+    for number in range(4):
+        cv2.imwrite(str(pictures / f"{number}.png"), lively("red", number))
     for kind in ("classify", "multilabel"):
         tiny_model(kind=kind).write(folder / f"{kind}.tflite")
     path = folder / "edge.toml"
     path.write_text(
         f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n'
         '[home_assistant]\n[commands]\nallow = ["reload", "look"]\n'
-        f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\n'
+        f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\nfrozen_after_s = 0\n'
         + "".join(
             f'[models.{kind}]\nfile = "{kind}.tflite"\n[watches.{kind}]\ncamera = "yard"\nmodel = "{kind}"\n'
             f"[watches.{kind}.picture]\\nmax_px = 64\\n"

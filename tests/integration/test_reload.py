@@ -12,8 +12,9 @@ import paho.mqtt.publish
 import pytest
 from brokers import Broker, Subscriber, eventually, mosquitto
 from commands import COMMANDS
-from models import plain, tiny_model
+from models import lively, tiny_model
 
+FILM = 'source = "pictures"\nrate_hz = 10\nloop = true\nfrozen_after_s = 0\n'
 RELOADABLE = '[commands]\nallow = ["reload"]\n'
 
 
@@ -26,7 +27,8 @@ class Device:
         self.ports = (broker.port, other.port)
         pictures = folder / "pictures"
         pictures.mkdir()
-        cv2.imwrite(str(pictures / "0.png"), plain("red"))
+        for number in range(4):
+            cv2.imwrite(str(pictures / f"{number}.png"), lively("red", number))
         tiny_model().write(folder / "colors.tflite")
 
     def write(self, *watches: str, port: int | None = None, more: str = "", device: str = "porch") -> None:
@@ -34,7 +36,10 @@ class Device:
         self.config.write_text(
             f'[device]\nid = "{device}"\nstate_dir = "state"\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {port or self.ports[0]}\n'
-            + "".join(f'[cameras.{name}]\nsource = "pictures"\nrate_hz = 10\nloop = true\n' for name in sorted(cameras))
+            + "".join(
+                f'[cameras.{name}]\nsource = "pictures"\nrate_hz = 10\nloop = true\nfrozen_after_s = 0\n'
+                for name in sorted(cameras)
+            )
             + '[models.colors]\nfile = "colors.tflite"\n'
             + "".join(
                 f'[watches.{name.split("@")[0]}]\ncamera = "{name.split("@")[1]}"\nmodel = "colors"\ninterval_s = 0.1\n'
