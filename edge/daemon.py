@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import random
 import signal
 import threading
 import time
@@ -33,6 +34,7 @@ from edge.pictures import Photographer
 from edge.publisher import Publisher
 from edge.record import boot_id
 from edge.reporting import Reporter, stamp
+from edge.sampling import Sampler
 from edge.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -114,18 +116,21 @@ class Daemon:
             announce=lambda loss: gap(self._topics, loss, stamp(boot, time.monotonic())),
             memory=memory_folder(os.environ),
         )
+        sampler = Sampler(Path(self._config.device.state_dir), random.Random())  # noqa: S311  chance, no secret
         self._prepare_connection()
         try:
             self._announce()
             self._publisher.start()
-            reporter = Reporter(self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic)
+            reporter = Reporter(
+                self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic, samples=sampler.counts
+            )
             lookouts = self._lineup.lookouts()
             for lookout in lookouts:
                 lookout.camera.start()
             self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(
                 lookouts,
-                on_answer=_both(reporter.answer, self._photographer.answer),
+                on_answer=_all(reporter.answer, self._photographer.answer, sampler.take),
                 on_status=reporter.camera,
                 on_watches=reporter.watches,
                 clock=time.monotonic,
@@ -135,6 +140,7 @@ class Daemon:
             self._photographer.close()
         finally:
             self._notifier.stopping()
+            sampler.close()
             self._publisher.stop(self._drain_timeout_s)
             self._outbox.close()
         logger.info("sightpost %s has stopped", self._config.device.id)
@@ -276,12 +282,12 @@ class Daemon:
             self.stop()
 
 
-def _both(
-    one: Callable[[Answer | Embedded], None], other: Callable[[Answer | Embedded], None]
-) -> Callable[[Answer | Embedded], None]:
+def _all(*takers: Callable[[Answer | Embedded], None]) -> Callable[[Answer | Embedded], None]:
+    """One that hands each answer to all of them, in this order."""
+
     def call(answer: Answer | Embedded) -> None:
-        one(answer)
-        other(answer)
+        for take in takers:
+            take(answer)
 
     return call
 

@@ -61,12 +61,15 @@ class Prediction:
         return self.score_of(self.label) if self.known else float(np.max(self.scores))
 
     def score_of(self, label: str) -> float:
-        """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves."""
+        """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves.
+
+        Strangers' labels may repeat a word (ImageNet has two of "crane"): it has the higher score of the two.
+        """
         if label in self.labels:
-            return float(self.scores[self.labels.index(label)])
+            return max(float(score) for name, score in zip(self.labels, self.scores, strict=True) if name == label)
         if label == NONE:
             return 1.0 - float(np.max(self.scores))
-        return min(float(self.scores[self.labels.index(part)]) for part in label.split(JOINT))
+        return min(self.score_of(part) for part in label.split(JOINT))
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""
@@ -116,7 +119,7 @@ class Model:
         self.spec = _resolve_spec(file, spec, self.engine.input)
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
-        self._known = _known(file, self.engine)
+        self.known = _known(file, self.engine)
         self.thresholds = file.card.thresholds if file.card else {}
 
     @classmethod
@@ -187,7 +190,7 @@ class Model:
             scores,
             embedding,
             chosen(self.kind, self.labels, scores, self.thresholds),
-            self._known is None or self._known.knows(scores, embedding),
+            self.known is None or self.known.knows(scores, embedding),
         )
 
     def golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:

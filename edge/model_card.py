@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from edge.packed import PackedArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CARD_FORMAT = 1
 """Version of the card's layout; raised when a reader of the old one would misread the new one."""
@@ -47,7 +51,7 @@ class UnknownRule(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         method: where the value comes from. ``max_score``: the best score. ``centers``: the cosine between the embedding
-            and the nearest row of ``centers``, one per class.
+            and the nearest row of ``centers``, of which each class has the same number.
         threshold: chosen on validation pictures, of which ``rejected`` (0…1) lie below it.
         arrays: what the method needs, packed by ``edge.vectors.pack``, by name.
     """
@@ -79,3 +83,35 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     golden: Golden | None = None
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
+
+
+def repeated(labels: Sequence[str]) -> str | None:
+    """What is wrong with labels that have to be told apart, or ``None``: an empty one, or one that is there twice."""
+    places: dict[str, int] = {}
+    for number, label in enumerate(labels, start=1):
+        if not label.strip() or "\n" in label:
+            return f"label {number} is empty" if not label.strip() else f"label {number} is longer than a line"
+        if label in places:
+            return f"labels {places[label]} and {number} are both {label!r}"
+        places[label] = number
+    return None
+
+
+def contradiction(card: ModelCard) -> str | None:
+    """Why a card cannot be meant as it is, or ``None``. Whoever wrote it was wrong, or somebody changed it."""
+    said = repeated(card.labels)
+    if said:
+        return said
+    needed = {"embed": "no labels", "binary": "two labels"}.get(card.kind, "labels")
+    fits = {"embed": not card.labels, "binary": len(card.labels) == 2}.get(card.kind, bool(card.labels))  # noqa: PLR2004
+    if not fits:
+        return f"a model of kind {card.kind!r} has {needed}, and it has {len(card.labels)}"
+    strange = [label for label in card.thresholds if label not in card.labels]
+    if strange:
+        return f"it has a threshold for {strange[0]!r}, which is none of its labels"
+    numbers = [card.temperature, *card.thresholds.values(), *([card.unknown.threshold] if card.unknown else [])]
+    if not all(map(math.isfinite, numbers)) or card.temperature <= 0:
+        return "one of its numbers is out of all bounds"
+    if card.golden and not (card.golden.count >= 1 and 0 <= card.golden.tolerance < math.inf):
+        return f"golden.count {card.golden.count} with golden.tolerance {card.golden.tolerance} proves nothing"
+    return None

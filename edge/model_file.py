@@ -24,7 +24,7 @@ import numpy as np
 
 from edge.durable import replace_file
 from edge.errors import ModelFileError
-from edge.model_card import CARD_FORMAT, ModelCard
+from edge.model_card import CARD_FORMAT, ModelCard, contradiction
 from edge.tflite_metadata import LABELS_FILE
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
     _check_seal(content, path)
     files = _read_archive(content, path)
     card = _read_card(files, path)
-    golden = _read_golden(files, path) if card.golden else None
+    golden = _read_golden(files, path, card.golden.count) if card.golden else None
     return ModelFile(path, content, card=card, labels=card.labels, golden=golden, sha256=sha256)
 
 
@@ -163,8 +163,11 @@ def seal(flatbuffer: bytes, card: ModelCard, golden: GoldenSamples | None) -> by
     """
     if CARD_ENTRY.encode() not in flatbuffer[:_HEAD_BYTES]:
         raise ValueError(f"the flatbuffer has no metadata entry {CARD_ENTRY} in its first {_HEAD_BYTES} bytes")
-    if (card.golden is None) != (golden is None):
-        raise ValueError("golden samples and their tolerance in the card come together or not at all")
+    wrong = contradiction(card)
+    if wrong:
+        raise ValueError(wrong)
+    if (card.golden.count if card.golden else 0) != (len(golden.frames) if golden else 0):
+        raise ValueError("the golden samples are not those that the card counts")
     buffer = io.BytesIO(flatbuffer)
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -211,9 +214,13 @@ def _read_card(files: dict[str, bytes], path: Path) -> ModelCard:
             "update Sightpost on this device"
         )
     try:
-        return msgspec.json.decode(data, type=ModelCard)
+        card = msgspec.json.decode(data, type=ModelCard)
     except msgspec.ValidationError as error:
         raise ModelFileError(f"{path}: its {_CARD_FILE} is wrong: {error}; {_REPLACE}") from error
+    wrong = contradiction(card)
+    if wrong:
+        raise ModelFileError(f"{path}: its {_CARD_FILE} is wrong: {wrong}; {_REPLACE}")
+    return card
 
 
 def _foreign_labels(content: bytes) -> tuple[str, ...] | None:
@@ -258,7 +265,7 @@ def _pack_golden(golden: GoldenSamples) -> bytes:
     return buffer.getvalue()
 
 
-def _read_golden(files: dict[str, bytes], path: Path) -> GoldenSamples:
+def _read_golden(files: dict[str, bytes], path: Path, count: int) -> GoldenSamples:
     data = files.get(_GOLDEN_FILE)
     if data is None:
         raise ModelFileError(f"{path}: the model file has lost its {_GOLDEN_FILE}; {_REPLACE}")
@@ -269,6 +276,6 @@ def _read_golden(files: dict[str, bytes], path: Path) -> GoldenSamples:
     except (*_ZIP_ERRORS, KeyError, TypeError, MemoryError) as error:  # a header may claim terabytes
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} cannot be read; {_REPLACE}") from error
     well_formed = all(frame.shape[2:] == (3,) and frame.dtype == np.uint8 and frame.size for frame in frames)
-    if not frames or len(frames) != len(scores) or not well_formed:
+    if not len(frames) == len(scores) == count or not well_formed:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} is inconsistent; {_REPLACE}")
     return GoldenSamples(frames, scores)

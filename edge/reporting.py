@@ -51,6 +51,7 @@ class Reporter:
         put: takes posts that belong together; it must not block.
         clock: UTC seconds since 1970.
         monotonic: seconds of this boot.
+        samples: how many pictures of a watch were kept, and how many could not be.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Reporter:
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        samples: Callable[[str], tuple[int, int]] = lambda _: (0, 0),
     ) -> None:
         self._topics = topics
         self._put = put
         self._clock = clock
         self._monotonic = monotonic
         self._boot_id = boot_id()
+        self._samples = samples
         self._throttle = Throttle(monotonic=monotonic)
         self._camera_states: dict[str, tuple[str, float]] = {}
         self._told: dict[str, tuple[int, int]] = {}
@@ -128,6 +131,7 @@ class Reporter:
         """Say how the watches themselves are, and in the log which of them the device is too slow for."""
         for watch in watches:
             tally, cadence = watch.tally, watch.cadence
+            kept, lost = self._samples(watch.name)
             message = WatchStatusMessage(
                 device=self._topics.device,
                 watch=watch.name,
@@ -139,6 +143,8 @@ class Reporter:
                 missed=cadence.missed,
                 untrusted=tally.untrusted,
                 pictures_lost=tally.pictures_lost,
+                samples=kept,
+                samples_lost=lost,
                 at=utc(self._clock()),
                 clock=self._stamp(),
             )

@@ -9,6 +9,7 @@ import numpy as np
 
 from trainer.facts import thumbnails
 from trainer.findings import Finding, about, class_of, counted, files, listed
+from trainer.numbering import numbering
 from trainer.phash import unit_rows
 
 if TYPE_CHECKING:
@@ -137,16 +138,34 @@ def recordings(data: DataSet) -> Iterator[Finding]:
 
 
 def unordered(data: DataSet) -> Iterator[Finding]:
-    """Frames of a camera whose order nobody knows."""
-    large = list(map(list, data.survey.unordered))
-    if large:
-        count = sum(map(len, large))
+    """Frames of a camera whose order nobody knows; where numbers or times were there to be tested, less is to be done.
+
+    Pictures that were each taken by themselves, as rendered ones are, have no order that could be learnt.
+    """
+    nameless: list[list[int]] = []
+    numbered: list[list[int]] = []
+    for members in data.survey.unordered:
+        (numbered if all(_has_a_place_in_time(data, index) for index in members) else nameless).append(list(members))
+    if nameless:
+        count = sum(map(len, nameless))
         yield about(
-            data, "warning", "unordered_frames", large,
+            data, "warning", "unordered_frames", nameless,
             f"{count} pictures look alike, as frames of a fixed camera do, but names and EXIF tell no order in time",
             "Name them by a running number or time: else neighbours land on both sides of the split and the accuracy "
             "looks better than it is",
         )  # fmt: skip
+    if numbered:
+        count = sum(map(len, numbered))
+        yield about(
+            data, "info", "numbers_without_order", numbered,
+            f"{count} pictures look alike, as frames of a fixed camera do, and their numbers are no order in time",
+            "Nothing to do if each was taken by itself. If they are frames of a recording, number them as they came",
+        )  # fmt: skip
+
+
+def _has_a_place_in_time(data: DataSet, index: int) -> bool:
+    """Whether its name or EXIF says one, true or not: the survey has then tested it."""
+    return numbering(data.samples[index].path.stem) is not None or data.survey.facts[index].taken_s is not None
 
 
 def _copies(data: DataSet) -> list[list[int]]:

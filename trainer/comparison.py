@@ -109,32 +109,42 @@ class Comparison:
         return result
 
 
-def compare(
-    float_model: Model,
-    int8_model: Model,
-    pictures: CalibrationPictures,
-    *,
-    on_picture: Callable[[], None] = lambda: None,
-) -> Comparison:
-    """Ask both models about every picture, through the device's code."""
-    rows: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = []
-    seconds = []
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one model said: ``(n, values) float64``, and the median time of an answer, preprocessing included."""
+
+    values: npt.NDArray[np.float64]
+    latency_ms: float
+
+
+def ask_all(model: Model, pictures: CalibrationPictures, *, on_picture: Callable[[], None] = lambda: None) -> Asked:
+    """Ask a model about every picture, through the device's code."""
+    rows, seconds = [], []
     for image in pictures.images():
-        as_float = _values(float_model.predict(image))
         started = time.perf_counter()
-        prediction = int8_model.predict(image)
+        prediction = model.predict(image)
         seconds.append(time.perf_counter() - started)
-        rows.append((as_float, _values(prediction)))
+        rows.append(_values(prediction))
         on_picture()
-    float_values, int8_values = (np.stack(column) for column in zip(*rows, strict=True))
-    truth = None if pictures.truth is None else np.array(pictures.truth, dtype=np.int64)
+    return Asked(np.stack(rows), 1000 * float(np.median(seconds)))
+
+
+def compare(floats: Asked, found: Asked, model: Model, pictures: CalibrationPictures) -> Comparison:
+    """Set a file's answers beside those of the float form of the model.
+
+    Args:
+        floats: of the float form.
+        found: of the file.
+        model: of the file, for its kind and labels.
+        pictures: that both were asked about.
+    """
     return Comparison(
-        kind=int8_model.kind,
-        labels=int8_model.labels,
-        float_values=float_values,
-        int8_values=int8_values,
-        truth=truth,
-        latency_ms=1000 * float(np.median(seconds)),
+        kind=model.kind,
+        labels=model.labels,
+        float_values=floats.values,
+        int8_values=found.values,
+        truth=None if pictures.truth is None else np.array(pictures.truth, dtype=np.int64),
+        latency_ms=found.latency_ms,
     )
 
 

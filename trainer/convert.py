@@ -13,15 +13,18 @@ import numpy as np
 from msgspec.structs import replace
 
 from edge.model import Model
-from edge.model_card import Golden, InputSpec, ModelCard
+from edge.model_card import Golden, InputSpec, ModelCard, repeated
 from edge.model_file import GoldenSamples, ModelFile, write_model_file
 from edge.preprocess import prepare, read_picture
 from trainer import golden
 from trainer.calibration_pictures import CalibrationPictures, collect
-from trainer.comparison import Comparison, compare
+from trainer.comparison import Asked, Comparison, ask_all, compare
+from trainer.durable import check_out
 from trainer.errors import DataError, ProofError
+from trainer.ladder import climb
 from trainer.pack import add_metadata
-from trainer.quantize import to_int8_tflite
+from trainer.proof import made
+from trainer.recipe import QuantizeRecipe
 from trainer.saved.child import ask_child
 from trainer.saved.protocol import REFERENCE_FILE, TFLITE_FILE, Answer, PixelMode, Request
 
@@ -37,7 +40,7 @@ PROVING_PICTURES = 500
 REFERENCE_PICTURES = 16
 """Enough to see that the converted graph does what the saved model did."""
 MAX_FALL = 0.05
-"""How far int8 may be less right than float, where the truth is known."""
+"""How far a file may be less right than float, where the truth is known."""
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "keras", "tf-keras", "ai-edge-quantizer", "ai-edge-litert", "sightpost")
 _GOLDEN_STEPS = 0.05
 """How far a golden feature may be off, as a part of the largest feature: a dozen int8 steps."""
@@ -55,8 +58,8 @@ class Conversion:
         spec: how a picture is brought to the model's size; colours and size are completed from the model.
         size_px, output: for a model that leaves them open.
         trust: load it although code inside it may run.
-        min_agreement: share of equal answers of float and int8 below which nothing is written; for ``embed`` the mean
-            cosine similarity.
+        min_agreement: share of equal answers of float and the file below which the next rung of the ladder is tried
+            and in the end nothing written; for ``embed`` the mean cosine similarity.
         time_limit_s: for loading and converting.
     """
 
@@ -117,8 +120,10 @@ def convert(
         ProofError: a converted form does not do what the model did; nothing is written.
         ModelFileError: the file cannot be written.
     """
-    if not out.absolute().parent.is_dir():
-        raise DataError(f"{out}: its folder does not exist; make it first")
+    check_out(out)
+    said = repeated(conversion.labels)
+    if said:
+        raise DataError(f"the labels: {said}; give each output a name of its own")
     with steps.step("look at the pictures") as step:
         pictures = collect(pictures_root, conversion.labels, limit=PROVING_PICTURES, on_file=step.advance)
         step.outcome = f"{len(pictures.paths)} pictures" + (
@@ -148,31 +153,65 @@ def _convert(
         reference = np.load(folder / REFERENCE_FILE, allow_pickle=False)
         step.outcome = f"loaded by {loaded.loader}; {loaded.kind}"
     on_loaded(answer)
-    spec = loaded.spec
-    with steps.step("quantize") as step:
-        chosen = pictures.paths[:CALIBRATION_PICTURES]
-        int8_tflite = to_int8_tflite(float_tflite, [prepare(read_picture(path), spec) for path in chosen])
-        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float → {len(int8_tflite) / 1e6:.1f} MB int8"
     card = ModelCard(
         name=name,
-        version=hashlib.sha256(int8_tflite).hexdigest()[:12],
+        version="",  # made from the file that is taken
         kind=loaded.kind,
-        input=spec,
+        input=loaded.spec,
         labels=conversion.labels,
-        provenance=_provenance(conversion, inspection, loaded, calibrated_on=len(chosen)),
+        provenance=_provenance(conversion, inspection, loaded),
     )
-    flatbuffer = add_metadata(int8_tflite, card)
-    float_model, int8_model = _model(float_tflite, card, out), _model(flatbuffer, card, out)
-    with steps.step("prove float and int8", len(pictures.paths)) as step:
-        comparison = compare(float_model, int8_model, pictures, on_picture=step.advance)
-        step.outcome = f"agreement {comparison.agreement:.1%}, {comparison.latency_ms:.2f} ms"
-    _check(comparison, reference, conversion, out)
+    with steps.step("prove float", len(pictures.paths)) as step:
+        float_model = _model(float_tflite, card, out)
+        floats = ask_all(float_model, pictures, on_picture=step.advance)
+        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB, {floats.latency_ms:.1f} ms"
+    _check_float(compare(floats, floats, float_model, pictures), reference, out)
+    model, comparison, quantization = _climbed(float_tflite, floats, card, pictures, conversion, out, steps)
+    card = replace(card, version=quantization.pop("version"), metrics={"quantization": quantization})
     with steps.step("write the file") as step:
-        card, samples = _with_golden(int8_model, card, comparison, pictures)
-        write_model_file(out, flatbuffer, card, samples)
+        card, samples = _with_golden(model, card, comparison, pictures)
+        write_model_file(out, model.file.content, card, samples)
         Model.load(out)  # as a device would, golden samples included
-        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB"
+        step.outcome = f"{out}, {out.stat().st_size / 1e6:.1f} MB; {quantization['note']}"
     return ConvertResult(out, pictures.paths[0], card, inspection, loaded, comparison)
+
+
+def _climbed(
+    float_tflite: bytes,
+    floats: Asked,
+    card: ModelCard,
+    pictures: CalibrationPictures,
+    conversion: Conversion,
+    out: Path,
+    steps: Steps,
+) -> tuple[Model, Comparison, dict[str, Any]]:
+    """The first rung of the ladder that does as float does, how it compares, and what the card says of the climb."""
+    candidates = climb(
+        float_tflite,
+        lambda count: [prepare(read_picture(path), card.input) for path in pictures.paths[:count]],
+        pictures=CALIBRATION_PICTURES,
+        rungs=QuantizeRecipe().ladder,
+    )
+    tried: list[dict[str, Any]] = []
+    fall: str | None = None
+    for candidate in made(candidates, steps):
+        model = _model(add_metadata(candidate.content, card), card, out)
+        with steps.step(f"prove {candidate.rung}", len(pictures.paths)) as step:
+            comparison = compare(floats, ask_all(model, pictures, on_picture=step.advance), model, pictures)
+            step.outcome = f"agreement {comparison.agreement:.1%}, {comparison.latency_ms:.2f} ms"
+        judged = {"agreement": round(comparison.agreement, 4), "latency_ms": round(comparison.latency_ms, 2)}
+        tried.append({"rung": candidate.rung, "note": candidate.note, "bytes": len(candidate.content), **judged})
+        fall = _fall(comparison, conversion)
+        if fall is None:
+            version = hashlib.sha256(candidate.content).hexdigest()[:12]
+            made_as = {"rung": candidate.rung, "note": candidate.note, "tried": tried, "version": version}
+            return model, comparison, made_as
+        steps.note(f"{candidate.note}: {fall}")
+    rungs = ", ".join(dict.fromkeys(each["rung"] for each in tried))
+    raise ProofError(
+        f"{out}: not written: no rung of the ladder ({rungs}) does as float does, at last: {fall}; give more pictures "
+        "that look like what the model will see, or --min-agreement if you accept it"
+    )
 
 
 def _request(conversion: Conversion, pictures: CalibrationPictures, folder: Path) -> Request:
@@ -195,29 +234,28 @@ def _model(content: bytes, card: ModelCard, out: Path) -> Model:
     return Model(ModelFile(path=out, content=content, card=card, labels=card.labels, golden=None, sha256=""))
 
 
-def _check(comparison: Comparison, reference: np.ndarray[Any, Any], conversion: Conversion, out: Path) -> None:
-    """Refuse what does not do as the saved model did."""
-    off = comparison.difference_from(reference)
-    if not off <= comparison.float_tolerance:
+def _check_float(floats: Comparison, reference: np.ndarray[Any, Any], out: Path) -> None:
+    """Refuse a conversion that does not do as the saved model did."""
+    off = floats.difference_from(reference)
+    if not off <= floats.float_tolerance:
         raise ProofError(
             f"{out}: not written: the float TFLite form answers differently from the saved model (by {off:.3g}); "
             "it holds something that TFLite computes in another way"
         )
-    advice = "give more pictures that look like what the model will see, or --min-agreement if you accept it"
+
+
+def _fall(comparison: Comparison, conversion: Conversion) -> str | None:
+    """What a file does not do as float does; ``None`` if it holds."""
     if comparison.agreement < conversion.min_agreement:
-        raise ProofError(
-            f"{out}: not written: int8 agrees with float in {comparison.agreement:.1%} and "
-            f"{conversion.min_agreement:.1%} is asked for; {advice}"
-        )
+        return f"agrees with float in {comparison.agreement:.1%} and {conversion.min_agreement:.1%} is asked for"
     judged = comparison.evaluations()
     if judged is None:
-        return
-    as_float, as_int8 = judged
-    lost = int(as_float.right.sum()) - int(as_int8.right.sum())
-    if lost > 1 and as_float.accuracy - as_int8.accuracy > MAX_FALL:  # one picture of a small set is no evidence
-        raise ProofError(
-            f"{out}: not written: int8 is right in {as_int8.accuracy:.1%}, float in {as_float.accuracy:.1%}; {advice}"
-        )
+        return None
+    as_float, found = judged
+    lost = int(as_float.right.sum()) - int(found.right.sum())
+    if lost > 1 and as_float.accuracy - found.accuracy > MAX_FALL:  # one picture of a small set is no evidence
+        return f"right in {found.accuracy:.1%}, float in {as_float.accuracy:.1%}"
+    return None
 
 
 def _with_golden(
@@ -230,7 +268,7 @@ def _with_golden(
         features = np.stack([_features(model, frame) for frame in samples.frames])
         samples = GoldenSamples(samples.frames, features)
         tolerance = max(tolerance, _GOLDEN_STEPS * float(np.abs(features).max()))
-    metrics = comparison.summary()
+    metrics = card.metrics | comparison.summary()
     return replace(card, golden=Golden(count=len(positions), tolerance=tolerance), metrics=metrics), samples
 
 
@@ -241,9 +279,7 @@ def _features(model: Model, frame: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401
     return embedding.ravel()
 
 
-def _provenance(
-    conversion: Conversion, inspection: Inspection, loaded: Loaded, *, calibrated_on: int
-) -> dict[str, Any]:
+def _provenance(conversion: Conversion, inspection: Inspection, loaded: Loaded) -> dict[str, Any]:
     installed = {distribution.name.lower(): distribution.version for distribution in importlib.metadata.distributions()}
     return {
         "converted_from": {
@@ -256,7 +292,6 @@ def _provenance(
         },
         "mode": conversion.mode,
         "added": loaded.added,
-        "calibrated_on": calibrated_on,
         "versions": {name: installed[name] for name in _PACKAGES if name in installed},
     }
 

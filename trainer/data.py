@@ -156,11 +156,11 @@ def problems(data: DataSet) -> list[str]:
         where = folder if folder.is_dir() else data.root
         if count == 0:
             bad = [message for message in data.rejected if message.startswith(f"{folder}/")]
-            why = f"none of its {len(bad)} files can be read, the first: {bad[0]}" if bad else "is empty"
+            why = f"has no file of its {len(bad)} that can be read, the first: {bad[0]}" if bad else "is empty"
             found.append(f"{where}: the class {label!r} {why}; add pictures or remove the {_thing(where, data.root)}")
         elif count < MIN_PICTURES_PER_CLASS:
             found.append(
-                f"{where}: the class {label!r} has {count} readable pictures; "
+                f"{where}: the class {label!r} has {count} readable picture{'' if count == 1 else 's'}; "
                 f"at least {MIN_PICTURES_PER_CLASS} are needed and 30 or more are advised"
             )
         elif owner_parts and not to_learn:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
+from trainer.data import balanced
 from trainer.settle import settle
 from trainer.views import Pictures, batches
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LEAST_FOR_A_RULE = 20
 """With fewer validation pictures, one in twenty of them cannot be told from none."""
+CENTER_PICTURES = 8192
+"""As many training pictures make the class centres: more would move a mean no further, and need memory without end."""
 _BATCH = 32
 
 
@@ -56,16 +59,24 @@ def _unknown(card: ModelCard, trained: Trained, data: DataSet, parts: Split, rec
     """Settled by the validation pictures alone: a cross-validated head has answers for those learnt from as well."""
     network = trained.network
     embeddings = _embeddings(trained, data, parts.validation, card.input)
-    labels = np.array([data.samples[index].label for index in parts.train], dtype=np.int64)
+    learnt = some_learnt(data, parts)
+    labels = np.array([data.samples[index].label for index in learnt], dtype=np.int64)
     return settle(
         card.kind,
         card.labels,
         logits=network.logits(embeddings),
         embeddings=embeddings,
         targets=data.targets(parts.validation),
-        training=(_embeddings(trained, data, parts.train, card.input), labels),
+        training=(_embeddings(trained, data, learnt, card.input), labels),
         recipe=recipe,
     )
+
+
+def some_learnt(data: DataSet, parts: Split) -> Sequence[int]:
+    """The training pictures, or as many of them as class centres need, the classes taking turns."""
+    if len(parts.train) <= CENTER_PICTURES:
+        return parts.train
+    return balanced(parts.train, data, CENTER_PICTURES, np.random.default_rng(0))
 
 
 def _embeddings(trained: Trained, data: DataSet, indices: Sequence[int], spec: InputSpec) -> npt.NDArray[np.float32]:

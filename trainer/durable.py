@@ -1,14 +1,34 @@
-"""Files for people, there as a whole or not at all."""
+"""Files that commands write: whether they can be, and there as a whole or not at all."""
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 from edge.durable import replace_file
 from edge.errors import ConfigError
+from trainer.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def check_out(out: Path, *, option: str = "--out", example: str = "gate.tflite") -> None:
+    """Find out before an hour of work whether a file can be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    folder = out.absolute().parent
+    if not out.name or out.is_dir():
+        raise DataError(f"{out}: is a folder; name the file to write, e.g. {out / example}")
+    if not folder.is_dir():
+        raise DataError(f"{out}: its folder does not exist; make it first")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for {option}") from error
 
 
 def write_text(path: Path, text: str) -> None:

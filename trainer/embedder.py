@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -13,14 +13,18 @@ from msgspec.structs import replace
 
 from edge.errors import PictureError
 from edge.model import Model
-from edge.model_card import Golden, InputSpec, ModelCard
+from edge.model_card import Golden, ModelCard
 from edge.model_file import ModelFile, write_model_file
 from edge.preprocess import PICTURE_SUFFIXES, prepare, read_picture
 from trainer import golden
-from trainer.backbones import build_backbone, kind_of
+from trainer.backbones import build_backbone, kind_of, resolve_weights
+from trainer.durable import check_out
 from trainer.errors import DataError, ProofError
+from trainer.head_recipe import Flatten
+from trainer.heads import pool
 from trainer.ladder import climb
 from trainer.pack import add_metadata
+from trainer.proof import made
 from trainer.quantize import to_float_tflite
 from trainer.scaling import scale_pixels
 
@@ -33,9 +37,7 @@ if TYPE_CHECKING:
 
     from edge.frame import Image
     from trainer.progress import Steps
-    from trainer.recipe import BackboneRecipe, QuantizeRecipe
-
-Pool = Literal["average", "max", "none"]
+    from trainer.recipe import Recipe
 
 LEAST_COSINE = 0.98
 """Of the mean over pictures that did not calibrate: int8 vectors of ImageNet backbones reach 0.99 and more."""
@@ -75,7 +77,7 @@ def list_pictures(folder: Path) -> list[Path]:
     return [found[index] for index in np.linspace(0, len(found) - 1, min(len(found), _MOST_PICTURES)).astype(int)]
 
 
-def build_embedder(recipe: BackboneRecipe, pool: Pool) -> keras.Model:
+def build_embedder(recipe: Recipe) -> keras.Model:
     """Raw pixels ``(n, size, size, 3) float32 RGB`` to ``embedding``: ``(n, features)``, or the map ``(n, h, w, c)``.
 
     Raises:
@@ -83,26 +85,23 @@ def build_embedder(recipe: BackboneRecipe, pool: Pool) -> keras.Model:
         WeightsError: the weights are missing or do not fit.
     """
     import keras
-    from keras import layers
 
-    pixels = keras.Input((recipe.size_px, recipe.size_px, 3), dtype="float32", name="image")
-    features = build_backbone(recipe)(scale_pixels(pixels, kind_of(recipe).mode), training=None)
-    pooling: dict[Pool, Any] = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    vector = pooling[pool](name="embedding")(features) if pool != "none" else features
+    keras.utils.set_random_seed(recipe.seed)
+    side_px = recipe.backbone.size_px
+    pixels = keras.Input((side_px, side_px, 3), dtype="float32", name="image")
+    features = build_backbone(recipe.backbone)(scale_pixels(pixels, kind_of(recipe.backbone).mode), training=None)
+    keeps_places = isinstance(recipe.pooling, Flatten)  # a vector of the whole map would not say where
+    vector = features if keeps_places else pool(recipe.pooling, features)
     return keras.Model(pixels, {"embedding": vector}, name="embedder")
 
 
-def export_features(
-    out: Path, folder: Path, recipe: BackboneRecipe, pool: Pool, quantize: QuantizeRecipe, *, name: str, steps: Steps
-) -> Embedder:
+def export_features(out: Path, folder: Path, recipe: Recipe, *, name: str, steps: Steps) -> Embedder:
     """Make an ``embed`` model file.
 
     Args:
         out: where it goes.
         folder: pictures like those that the camera will see; every fifth proves, the others calibrate.
-        recipe: the backbone.
-        pool: what becomes of the last feature map.
-        quantize: how many pictures calibrate, and the ladder.
+        recipe: of kind ``embed``: the backbone, what becomes of its last map, how it is quantized.
         name: the model's name.
         steps: shows progress.
 
@@ -113,20 +112,22 @@ def export_features(
         ProofError: no rung of the ladder comes near enough to float; nothing is written.
         ModelFileError: the file cannot be written.
     """
-    if not out.absolute().parent.is_dir():
-        raise DataError(f"{out}: its folder does not exist; make it first")
-    spec = InputSpec(height_px=recipe.size_px, width_px=recipe.size_px, scaling="raw")
+    check_out(out)
+    kind_of(recipe.backbone), resolve_weights(recipe.backbone)  # what is misspelt is known before pictures are read
+    spec, quantize = recipe.input_spec, recipe.quantize
     with steps.step("look at the pictures") as step:
         frames = _readable(list_pictures(folder), steps)
         proving, calibrating = frames[::_PROVEN_BY], [f for i, f in enumerate(frames) if i % _PROVEN_BY]
         step.outcome = f"{len(calibrating)} calibrate, {len(proving)} prove"
     with steps.step("convert") as step:
-        model = build_embedder(recipe, pool)
+        model = build_embedder(recipe)
         shape = tuple(int(size) for size in model.output["embedding"].shape[1:])
         float_tflite = to_float_tflite(model)
-        step.outcome = f"{recipe.name}: {'×'.join(map(str, shape))} features, {len(float_tflite) / 1e6:.1f} MB float"
+        step.outcome = (
+            f"{recipe.backbone.name}: {'×'.join(map(str, shape))} features, {len(float_tflite) / 1e6:.1f} MB float"
+        )
     card = ModelCard(name=name, version="", kind="embed", input=spec, labels=(), provenance={
-        "backbone": msgspec.to_builtins(recipe), "pool": pool, "pictures": len(frames)})  # fmt: skip
+        "recipe": msgspec.to_builtins(recipe), "pictures": len(frames)})  # fmt: skip
     with steps.step("features in Keras", len(proving)):
         prepared = np.stack([prepare(frame, spec) for frame in proving]).astype(np.float32)
         wanted = np.concatenate([np.asarray(model.predict_on_batch(row[None])["embedding"]) for row in prepared])
@@ -136,13 +137,16 @@ def export_features(
         pictures=quantize.calibration_pictures,
         rungs=quantize.ladder,
     )
-    for candidate in candidates:
+    tried = []
+    for candidate in made(candidates, steps):
         with steps.step(f"prove {candidate.rung}", len(proving)) as step:
             judged = _model(add_metadata(candidate.content, card), card, out)
             metrics = _compare(judged, proving, wanted)
             step.outcome = f"cosine to Keras {metrics['cosine_mean']:.4f}, at least {metrics['cosine_min']:.4f}"
+        tried.append({"rung": candidate.rung, "note": candidate.note, "bytes": len(candidate.content), **metrics})
         if metrics["cosine_mean"] >= LEAST_COSINE:
             break
+        steps.note(f"{candidate.note}: at least {LEAST_COSINE} is needed")
     else:
         raise ProofError(f"{out}: not written: the mean cosine to float is below {LEAST_COSINE} on every rung tried")
     samples = golden.capture(judged, proving[: golden.COUNT])
@@ -151,7 +155,11 @@ def export_features(
         card,
         version=hashlib.sha256(candidate.content).hexdigest()[:12],
         golden=Golden(count=len(samples.frames), tolerance=tolerance),
-        metrics={**metrics, "shape": list(shape), "quantization": {"rung": candidate.rung, "note": candidate.note}},
+        metrics={
+            **metrics,
+            "shape": list(shape),
+            "quantization": {"rung": candidate.rung, "note": candidate.note, "tried": tried},
+        },
     )
     with steps.step("write the file") as step:
         write_model_file(out, add_metadata(candidate.content, card), card, samples)

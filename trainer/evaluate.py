@@ -35,6 +35,7 @@ class Evaluation:
         kind: of the model.
         thresholds: as in the card.
         rejected: share of the pictures that the card's unknown rule calls unknown, 0…1; not counted as wrong.
+        likeness: ``(n,)`` what that rule measured on each, where there is one.
     """
 
     labels: tuple[str, ...]
@@ -44,6 +45,7 @@ class Evaluation:
     kind: Kind = "classify"
     thresholds: Mapping[str, float] = field(default_factory=dict)
     rejected: float = 0.0
+    likeness: npt.NDArray[np.float64] | None = None
 
     @property
     def answers(self) -> npt.NDArray[np.int64]:
@@ -131,6 +133,7 @@ def evaluate(
         on_picture: called after each, for progress.
     """
     scores, truth, seconds, known = [], [], [], []
+    likeness: list[float] = []
     for image, label in pictures:
         started = time.perf_counter()
         prediction = model.predict(image)
@@ -138,6 +141,8 @@ def evaluate(
         scores.append(prediction.scores.astype(np.float64))
         truth.append(label)
         known.append(prediction.known)
+        if model.known is not None:
+            likeness.append(model.known.value(prediction.scores, prediction.embedding))
         on_picture()
     thresholds = model.file.card.thresholds if model.file.card else {}
     rows = np.stack(scores)
@@ -154,6 +159,7 @@ def evaluate(
         kind=model.kind,
         thresholds=thresholds,
         rejected=1.0 - float(np.mean(known)),
+        likeness=np.array(likeness) if likeness else None,
     )
 
 

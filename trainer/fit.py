@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,11 @@ import numpy as np
 from edge.model_card import ModelCard
 from edge.preprocess import prepare
 from trainer.audit import Audit, audit
+from trainer.backbones import kind_of, resolve_weights
 from trainer.cluster import train_in_cluster
 from trainer.data import DataSet, balanced, check_question, pictures, scan
 from trainer.deciding import calibrated_card
-from trainer.errors import DataError
+from trainer.durable import check_out
 from trainer.ladder import climb
 from trainer.place import Place, local_team
 from trainer.proof import FitResult, HeldOut, prove_and_write
@@ -85,6 +85,7 @@ def fit(
         ModelFileError: the file cannot be written.
     """
     check_out(out)
+    kind_of(recipe.backbone), resolve_weights(recipe.backbone)  # what is misspelt is known before pictures are read
     recipe = _as_made(recipe)
     workdir = _workdir(out, place)
     rng = np.random.default_rng(recipe.seed)
@@ -160,24 +161,6 @@ def _as_made(recipe: Recipe) -> Recipe:
 def _workdir(out: Path, place: Place) -> Path:
     """Processes on one machine must not share theirs."""
     return out.with_name(out.name + (f".work-{place.rank}" if place.rank else ".work"))
-
-
-def check_out(out: Path) -> None:
-    """Find out before an hour of training whether the file can be written.
-
-    Raises:
-        DataError: it cannot.
-    """
-    folder = out.absolute().parent
-    if not out.name or out.is_dir():
-        raise DataError(f"{out}: is a folder; name the model file to write, e.g. {out / 'gate.tflite'}")
-    if not folder.is_dir():
-        raise DataError(f"{out}: its folder does not exist; make it first")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for --out") from error
 
 
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split, Audit]:

@@ -8,7 +8,7 @@ import msgspec
 
 from trainer.recipe_file import toml_text
 from trainer.report import Answers, Epoch, ReportData
-from trainer.report.measure import said_by
+from trainer.report.measure import said_by, unknown_of
 
 if TYPE_CHECKING:
     from edge.model_card import ModelCard
@@ -29,6 +29,7 @@ def report_of(fitted: Fitted, recipe: Recipe, *, made_at: str) -> ReportData:
         answers=_answers(result.card, result.int8_evaluation, result.path.stat().st_size),
         held_out=True,
         float_answers=_answers(result.card, result.float_evaluation, fitted.float_bytes),
+        unknown=unknown_of(result.card, result.int8_evaluation.likeness),
         history=tuple(Epoch(r.stage, r.loss, r.val_loss, r.val_accuracy) for r in fitted.trained.history),
         findings=fitted.audit.findings,
         recipe=toml_text(msgspec.to_builtins(recipe)),

@@ -8,24 +8,27 @@ than int8 on x86-64, measured), while float16 is nearly exact at the speed of fl
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainer.quantize import operators, to_float16_tflite, to_int8_tflite, to_int16_tflite
+from trainer.quantize import operators, small_head, to_float16_tflite, to_int8_tflite, to_int16_tflite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from edge.frame import Image
 
 Rung = Literal["int8", "more_pictures", "float_layers", "int16", "float16"]
 MORE_PICTURES = 4
 """How many times as many pictures calibrate on the second rung."""
-_SEGMENTS = 8
-_KEPT = 2  # segments that stay in float on the third rung
-_PROBES = 24
+_GROUPS = 16
+"""Of neighbouring operators: so fine is the search for what int8 harms."""
+_KEPT = (1 / 8, 1 / 4, 1 / 2)
+"""Shares of the groups that stay in float on the third rung, one after the other."""
+_PROBES = 12
 _THREADS = 2
 
 WHY: dict[Rung, str] = {
@@ -67,9 +70,11 @@ def climb(
                 yield Candidate(rung, to_int8_tflite(float_tflite, more), note)
         elif rung == "float_layers":
             few = calibration(pictures)
-            kept = sensitive(float_tflite, few)
-            note = f"{WHY[rung]} ({len(kept)} of {len(operators(float_tflite))} operators)"
-            yield Candidate(rung, to_int8_tflite(float_tflite, few, keep_float=kept), note)
+            groups = sensitive(float_tflite, few)
+            for count in dict.fromkeys(math.ceil(share * len(groups)) for share in _KEPT):
+                kept = [name for group in groups[:count] for name in group]
+                note = f"{WHY[rung]} ({len(kept)} of {len(operators(float_tflite))} operators)"
+                yield Candidate(rung, to_int8_tflite(float_tflite, few, keep_float=kept), note)
         elif rung == "int16":
             try:
                 yield Candidate(rung, to_int16_tflite(float_tflite, calibration(pictures)), WHY[rung])
@@ -79,22 +84,49 @@ def climb(
             yield Candidate(rung, to_float16_tflite(float_tflite), WHY[rung])
 
 
-def sensitive(float_tflite: bytes, pictures: Sequence[Image]) -> list[str]:
-    """The operators, by their outputs' names, whose int8 arithmetic does the most harm: in segments, by trying.
+def told(quantization: Mapping[str, Any]) -> str:
+    """Which rung was needed and why, in a sentence; empty where the first one held or nothing is known.
+
+    Args:
+        quantization: as in a card's metrics: ``rung``, ``note``, and what was ``tried``.
+    """
+    tried = quantization.get("tried", [])
+    if len(tried) < 2:  # noqa: PLR2004  nothing was tried before it
+        return ""
+    first, last = (_likeness(each) for each in (tried[0], tried[-1]))
+    rungs = ", ".join(dict.fromkeys(each["rung"] for each in tried))
+    return f"plain int8 was not enough ({first}); of {rungs} this was taken: {quantization['note']} ({last})"
+
+
+def _likeness(attempt: Mapping[str, Any]) -> str:
+    if "cosine_mean" in attempt:
+        return f"cosine to float {attempt['cosine_mean']:.3f}"
+    return f"same answer as float in {attempt['agreement']:.1%}"
+
+
+def sensitive(float_tflite: bytes, pictures: Sequence[Image]) -> list[list[str]]:
+    """Groups of neighbouring operators, the one first whose int8 arithmetic alone, all others in float, does most harm.
+
+    One group in float and all others in int8 would show little: where two do harm, either hides the other.
 
     Args:
         float_tflite: the float model.
         pictures: prepared, ``(H, W, 3) uint8`` each.
+
+    Returns:
+        the operators' names, by their outputs, as ``keep_float`` takes them.
     """
-    names = operators(float_tflite)
-    segments = [list(part) for part in np.array_split(np.array(names, dtype=object), min(_SEGMENTS, len(names)))]
+    in_float = set(small_head(float_tflite))
+    names = [name for name in operators(float_tflite) if name not in in_float]
+    groups = [list(part) for part in np.array_split(np.array(names, dtype=object), min(_GROUPS, len(names) or 1))]
     probes = pictures[:_PROBES]
     truth = _answers(float_tflite, probes)
-    harm = [
-        _distance(truth, _answers(to_int8_tflite(float_tflite, probes, keep_float=segment), probes))
-        for segment in segments
-    ]
-    return [name for index in np.argsort(harm, kind="stable")[:_KEPT] for name in segments[index]]
+
+    def harm(group: Sequence[str]) -> float:
+        others = [name for name in names if name not in group]
+        return _distance(truth, _answers(to_int8_tflite(float_tflite, probes, keep_float=others), probes))
+
+    return sorted(filter(None, groups), key=harm, reverse=True)
 
 
 def _answers(content: bytes, pictures: Sequence[Image]) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:

@@ -97,7 +97,7 @@ def prove_and_write(
     deciding = validation if validation is not None and validation.indices else held_out
     floats = _judge("float", _model(float_tflite, card, out), deciding, steps)
     tried: list[dict[str, Any]] = []
-    for candidate in _made(candidates, steps):
+    for candidate in made(candidates, steps):
         flatbuffer = add_metadata(candidate.content, card)
         found = _judge(candidate.rung, _model(flatbuffer, card, out), deciding, steps)
         tried.append(_attempt(candidate, floats, found))
@@ -146,7 +146,7 @@ def prove_and_write(
     return FitResult(out, card, floats, found, agreed)
 
 
-def _made(candidates: Iterable[Candidate], steps: Steps) -> Iterator[Candidate]:
+def made(candidates: Iterable[Candidate], steps: Steps) -> Iterator[Candidate]:
     """Each candidate, its making shown as a step."""
     queue = iter(candidates)
     while True:

@@ -86,11 +86,23 @@ def check_labels(labels: tuple[str, ...], root: Path, *, found_in: str) -> None:
     """A question has two answers at least.
 
     Raises:
-        DataError: fewer.
+        DataError: fewer, or one that cannot be written on a line.
     """
+    check_readable(labels, root, found_in=found_in)
     if len(labels) < 2:  # noqa: PLR2004
         found = f"one {found_in} only, {labels[0]!r}" if labels else f"no {found_in}s"
         raise DataError(f"{root}: holds {found}; make a sub-folder per class, two at least, e.g. open/ and shut/")
+
+
+def check_readable(labels: tuple[str, ...], root: Path, *, found_in: str) -> None:
+    """Labels go into files and messages: better refused now than when the model is written.
+
+    Raises:
+        DataError: one of them cannot be written on a line; bytes that are no UTF-8 are among these.
+    """
+    for label in labels:
+        if not label.strip() or not label.isprintable():
+            raise DataError(f"{root}: a {found_in} is called {label!r}, which cannot be read or printed; rename it")
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.errors import DataError
-from trainer.sources import PART_NAMES, Entry, Source
+from trainer.sources import PART_NAMES, Entry, Source, check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,15 @@ def read_table(path: Path) -> Source:
         raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     if not text.strip():
         raise DataError(f"{path}: is empty; write a header such as path,label,split and a line per picture")
+    if "\0" in text:
+        raise DataError(f"{path}: holds NUL characters, as UTF-16 does; save it as CSV in UTF-8")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: is no well-formed CSV ({error}); look for a quotation mark without its other"
+        ) from error
     columns = _Columns(path, [name.strip() for name in header])
     labels_of: dict[Path, set[str]] = {}
     part_of: dict[Path, Part | None] = {}
@@ -58,6 +65,7 @@ def read_table(path: Path) -> Source:
         if part_of.setdefault(name, part) != part:
             raise DataError(f"{path}: line {line}: {name} is listed before with another split; keep one")
     labels = tuple(sorted(set(columns.classes).union(*labels_of.values())))
+    check_readable(labels, path, found_in="class")
     if len(labels) < 2:  # noqa: PLR2004  a question has two answers at least
         raise DataError(f"{path}: names {len(labels)} class{'' if len(labels) == 1 else 'es'}; at least 2 are needed")
     positions = {label: index for index, label in enumerate(labels)}
@@ -80,6 +88,10 @@ class _Columns:
         self._named = [i for i in rest if _LABEL_COLUMN.fullmatch(header[i].lower())]
         self._ticked = [] if self._named else rest
         self._header = header
+        if rest and (_LABEL_COLUMN.fullmatch(header[0].lower()) or header[0].lower() in _SPLIT_COLUMNS):
+            raise DataError(
+                f"{path}: its first column is {header[0]!r}; put the pictures' paths there, then the labels"
+            )
         if not rest:
             raise DataError(f"{path}: its first line must be a header with two columns at least, e.g. path,label,split")
         if not header[0] or (path.parent / _path(header[0])).is_file():

@@ -26,6 +26,10 @@ REJECTED = 0.05
 CLEARLY_BETTER = 0.05
 """By how much the score must exceed the class centres (area under ROC) to be taken. Against pictures of another world,
 which validation pictures cannot show, the centres found 96 to 98 of 100, the scores 15 to 32, the energy 20 to 34."""
+MOST_CENTERS = 8
+"""Of each class; 16 found hardly more strangers. See ``docs/decisions/0026-several-centers-of-a-class.md``."""
+_PICTURES_PER_CENTER = 8
+_ROUNDS = 20
 _LEAST_CLASSES = 3  # with one of two classes taken away, the other one's score is always 1
 
 
@@ -45,16 +49,37 @@ class Validated:
 
 
 def class_centers(embeddings: Floats, labels: npt.NDArray[np.int64], classes: int) -> Floats:
-    """The mean direction of each class: ``(classes, features) float32`` of length 1.
+    """Mean directions of the kinds of picture within each class: ``(classes, k, features) float32`` of length 1.
+
+    A class is seldom of one kind (a bottle upright, a bottle lying). ``k`` is the same for all classes: as many as
+    the smallest one has pictures for, ``MOST_CENTERS`` at most.
 
     Args:
         embeddings: ``(n, features)`` of training pictures.
         labels: ``(n,)`` class indices.
         classes: how many.
     """
-    directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    centers = np.stack([directions[labels == index].mean(axis=0) for index in range(classes)])
-    return np.asarray(centers / np.maximum(np.linalg.norm(centers, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+    directions = _directions(embeddings)
+    members = [directions[labels == index] for index in range(classes)]
+    count = int(np.clip(min(map(len, members)) // _PICTURES_PER_CENTER, 1, MOST_CENTERS))
+    return np.stack([_kinds(each, count) for each in members])
+
+
+def _kinds(directions: Floats, count: int) -> Floats:
+    """k-means on the unit sphere: ``(count, features)``. It begins with pictures from near the mean to far from it."""
+    by_likeness = np.argsort(directions @ directions.mean(axis=0), kind="stable")
+    centers: Floats = directions[by_likeness[np.linspace(0, len(directions) - 1, count + 2).round().astype(int)[1:-1]]]
+    for _ in range(_ROUNDS):
+        nearest = (directions @ centers.T).argmax(axis=1)
+        means = [directions[nearest == kind].mean(axis=0) if (nearest == kind).any() else centers[kind]
+                 for kind in range(count)]  # fmt: skip
+        centers = _directions(np.stack(means))
+    return centers
+
+
+def _directions(vectors: Floats) -> Floats:
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.asarray(vectors / lengths, dtype=np.float32)
 
 
 def measure(validated: Validated, centers: Floats) -> dict[str, float]:
@@ -68,7 +93,7 @@ def measure(validated: Validated, centers: Floats) -> dict[str, float]:
         if not is_stranger.any() or is_stranger.all():
             continue
         rest = [index for index in range(classes) if index != stranger]
-        for method, values in _values(validated.logits[:, rest], validated.embeddings, centers[rest]).items():
+        for method, values in _values(validated.logits[:, rest], validated.embeddings, _flat(centers[rest])).items():
             found[method].append(area_under_roc(values[~is_stranger], values[is_stranger]))
     return {method: round(float(np.mean(areas)), 4) for method, areas in found.items() if areas}
 
@@ -94,7 +119,7 @@ def make_rule(
         centers: from ``class_centers``.
         rejected: 0…1.
     """
-    arrays = {"centers": pack(centers, "int8")} if method == "centers" else {}
+    arrays = {"centers": pack(_flat(centers), "int8")} if method == "centers" else {}
     rule = UnknownRule(method=method, threshold=0.0, arrays=arrays)  # type: ignore[arg-type]  # one of the two
     known = Known.of(rule)
     values = np.sort([known.value(score, vector) for score, vector in zip(scores, embeddings, strict=True)])
@@ -106,6 +131,10 @@ def make_rule(
         rejected=round(float((values < threshold).mean()), 4) if len(values) else 0.0,
         arrays=arrays,
     )
+
+
+def _flat(centers: Floats) -> Floats:
+    return centers.reshape(-1, centers.shape[-1])
 
 
 def area_under_roc(known: npt.NDArray[np.float64], unknown: npt.NDArray[np.float64]) -> float:

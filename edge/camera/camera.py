@@ -49,6 +49,7 @@ class Camera:
         self._config = config
         self._clock = clock
         self._recorded = config.is_recording
+        self._fatal = config.is_recording and not config.is_replaceable  # a recording is not begun again
         self._backoff = Backoff(rng or random.Random())  # noqa: S311  jitter is no secret
         self._ledger = SlotLedger()
         self._ring: Ring | None = None
@@ -120,14 +121,17 @@ class Camera:
                 if self._decoder is not decoder:
                     break
         except EOFError:
-            self._lose(decoder.obituary(), fatal=self._recorded)
+            self._lose(decoder.obituary(), fatal=self._fatal)
         except (CameraError, msgspec.DecodeError) as error:
-            self._lose(f"the decoder misbehaves: {error}", fatal=self._recorded)
+            self._lose(f"the decoder misbehaves: {error}", fatal=self._fatal)
         return frames
 
     def release(self, frame: Frame) -> None:
         """Give a frame's memory back; its image must not be looked at any more. Doing it twice is no matter."""
         self._ledger.release(frame.number)
+        number = frame.number - self._past.grabbed
+        if self._config.hot is not None and self._decoder is not None and number >= 0:
+            self._decoder.done(number)
 
     def tick(self, now_s: float) -> None:
         """Replace a decoder that hangs, and start one when it is time to try again."""
@@ -139,7 +143,7 @@ class Camera:
                 self._launch(now_s)
         elif self._silence.is_too_long(now_s):
             reason = f"the decoder hangs: nothing heard of it for {self._silence.limit_s:g} s"
-            self._lose(reason, fatal=self._recorded)
+            self._lose(reason, fatal=self._fatal)
 
     @property
     def status(self) -> CameraStatus:
@@ -165,7 +169,7 @@ class Camera:
         self._stop_decoder()
 
     def _state(self) -> State:
-        if self._recorded:  # it has nothing to deliver while nobody asks
+        if self._recorded and self._config.hot is None:  # it has nothing to deliver while nobody asks
             return "starting" if self._frame_at_s is None else "live"
         state = state_of_live(
             self._clock(),
@@ -202,7 +206,7 @@ class Camera:
             case Delivered():
                 return self._frame(message)
             case Pulse():
-                if message.grabbed > self._pulse.grabbed:
+                if message.grabbed > self._pulse.grabbed or self._config.hot is not None:  # no picture is no fault
                     self._frame_at_s = self._clock()
                     self._backoff.reset()
                 self._pulse, self._rate_hz = message, message.rate_hz

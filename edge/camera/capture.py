@@ -7,6 +7,7 @@ source is judged by its frames alone, and one that stops is given up: the proces
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ _NOMINAL_RATES_HZ = (0.1, 1000.0)
 
 _ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
 """Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos get slower."""
+
+
+_QUICK = "|analyzeduration;0|probesize;32768"
+"""An RTSP server says what it sends; FFmpeg, left alone, watches it for another one to two seconds. Where a server does
+not say, or too late, opening fails at once, and is tried again without."""
 
 
 class LiveCapture(Source):
@@ -119,19 +125,27 @@ def open_stream(config: CameraConfig, url: str) -> LiveCapture:
     Raises:
         CameraError: nothing answers there in time, or what answers is no video.
     """
-    if url.startswith("rtsp"):
-        # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
-        # packets, and without nobuffer the first frame is a second old.
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{config.transport}|fflags;nobuffer"
-    # These work only as parameters of opening.
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(config.open_timeout_s * 1000)]
-    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(config.read_timeout_s * 1000)]
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
+    began_s = time.monotonic()
+    capture = _open_url(config, url, _QUICK)
+    if not capture.isOpened() and time.monotonic() - began_s < config.open_timeout_s / 3:
+        capture = _open_url(config, url, "")
     if not capture.isOpened():
         raise CameraError(
             f"{config.shown} cannot be opened: no answer within {config.open_timeout_s:g} s, refused, or no video"
         )
     return LiveCapture(capture, config.shown)
+
+
+def _open_url(config: CameraConfig, url: str, probing: str) -> cv2.VideoCapture:
+    if url.startswith("rtsp"):
+        # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
+        # packets, and without nobuffer the first frame is a second old.
+        options = f"rtsp_transport;{config.transport}|fflags;nobuffer{probing}"
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
+    # These work only as parameters of opening.
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(config.open_timeout_s * 1000)]
+    timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(config.read_timeout_s * 1000)]
+    return cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
 
 
 def open_pipeline(config: CameraConfig) -> LiveCapture:

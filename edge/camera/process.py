@@ -12,7 +12,7 @@ import socket
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
-from edge.camera.protocol import PACKET_BYTES, FromDecoder, Want, decode_from_decoder, encode
+from edge.camera.protocol import PACKET_BYTES, Done, FromDecoder, Want, decode_from_decoder, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +55,17 @@ class DecodingProcess:
         return self._process.pid
 
     def want(self, slot: int) -> None:
-        """Ask for the next frame in a slot; one that has just died is not asked, ``messages`` will tell."""
+        """Ask for the next frame in a slot."""
+        self._tell(Want(slot))
+
+    def done(self, number: int) -> None:
+        """Say that the reader has done with a frame of this process."""
+        self._tell(Done(number))
+
+    def _tell(self, message: Want | Done) -> None:
+        """A process that has just died is told nothing; ``messages`` will tell that it has."""
         try:
-            self.channel.send(encode(Want(slot)))
+            self.channel.send(encode(message))
         except (BrokenPipeError, ConnectionResetError):
             return
 

@@ -14,6 +14,12 @@ class Want(msgspec.Struct, frozen=True, tag=True):
     slot: int
 
 
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """Reader → decoder: it has done with frame ``number`` of this decoder. Only said where somebody wants to know."""
+
+    number: int
+
+
 class Opened(msgspec.Struct, frozen=True, tag=True):
     """Decoder → reader, with a descriptor: pictures now lie in this memory. The first says that the source works.
 
@@ -82,4 +88,4 @@ PACKET_BYTES = 4096
 
 encode = msgspec.msgpack.Encoder().encode
 decode_from_decoder = msgspec.msgpack.Decoder(FromDecoder).decode
-decode_want = msgspec.msgpack.Decoder(Want).decode
+decode_from_reader = msgspec.msgpack.Decoder(Want | Done).decode

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.camera.capture import VideoFile, open_pipeline, open_stream
 from edge.camera.device import open_device
+from edge.camera.hot_folder import HotFolder
 from edge.camera.pictures import PictureFolder
 from edge.camera.scene import STORY_SEED, GateScene
 from edge.camera.source import Grab, Source
@@ -68,6 +70,8 @@ def _opened(config: CameraConfig) -> Source:
 
 def _recording(config: CameraConfig) -> Source:
     match config.kind:
+        case Kind.PICTURES if config.hot is not None:
+            return HotFolder(Path(str(config.source)), config.hot)
         case Kind.PICTURES:
             return PictureFolder(str(config.source), loop=config.loop, rate_hz=config.rate_hz)
         case Kind.SCENE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from http.client import HTTPException, HTTPResponse
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import (
@@ -22,6 +22,7 @@ from urllib.request import (
     HTTPRedirectHandler,
     HTTPSHandler,
     OpenerDirector,
+    Request,
     UnknownHandler,
 )
 
@@ -34,6 +35,8 @@ from edge.errors import CameraError, PictureError
 from edge.preprocess import decode_picture
 
 if TYPE_CHECKING:
+    from http.client import HTTPMessage
+
     from edge.config import CameraConfig
     from edge.frame import Image
 
@@ -73,23 +76,23 @@ class Client:
         self._config = config
         self._url = credentials.plain_url
         self._opener = OpenerDirector()
-        passwords = HTTPPasswordMgrWithDefaultRealm()
-        if credentials.username is not None:
-            passwords.add_password(None, self._url, credentials.username, credentials.password)
         context = ssl.create_default_context()
         if not config.verify_tls:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         for handler in (
             HTTPHandler(),
             HTTPSHandler(context=context),
-            HTTPBasicAuthHandler(passwords),
-            HTTPDigestAuthHandler(passwords),
             HTTPRedirectHandler(),
             HTTPErrorProcessor(),
             HTTPDefaultErrorHandler(),
             UnknownHandler(),
         ):
             self._opener.add_handler(handler)
+        if credentials.username is not None:
+            passwords = HTTPPasswordMgrWithDefaultRealm()
+            passwords.add_password(None, self._url, credentials.username, credentials.password)
+            self._opener.add_handler(_Digest(passwords))
+            self._opener.add_handler(_Basic(passwords))
 
     def get(self) -> HTTPResponse:
         """Ask for the address; each step of it may take as long as a read.
@@ -111,6 +114,24 @@ class Client:
         return response
 
 
+class _Digest(HTTPDigestAuthHandler):
+    """Shows a password once: many cameras lock us out after a few wrong ones, and urllib would try it five times."""
+
+    def http_error_401(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401  as in urllib
+        """As in urllib."""
+        fp.close()
+        return None if req.has_header("Authorization") else super().http_error_401(req, fp, code, msg, headers)
+
+
+class _Basic(HTTPBasicAuthHandler):
+    """Likewise."""
+
+    def http_error_401(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401  as in urllib
+        """As in urllib."""
+        fp.close()
+        return None if req.has_header("Authorization") else super().http_error_401(req, fp, code, msg, headers)
+
+
 class MjpegStream(Source):
     """An open stream of pictures.
 
@@ -128,6 +149,7 @@ class MjpegStream(Source):
         self._mark = b"--" + boundary.strip('"').removeprefix("--").encode("latin-1", "replace")
         self._what = what
         self._encoded = b""
+        self._in_part = False
 
     def grab(self) -> Grab:
         """As in ``Source``: the next picture's bytes."""
@@ -149,7 +171,7 @@ class MjpegStream(Source):
     def _part_length(self) -> int | None:
         """Read up to a picture's first byte; how many it has, if the camera says so."""
         length: int | None = None
-        in_part = False
+        in_part, self._in_part = self._in_part, False
         for _ in range(_MAX_LINES):
             line = self._line()
             name, _, value = line.partition(b":")
@@ -170,11 +192,12 @@ class MjpegStream(Source):
         return line.strip()
 
     def _read_until_mark(self) -> bytes:
-        """A picture whose length is not told ends at the next mark, which is put aside as read."""
+        """A picture whose length is not told ends at the next mark, which is then behind us."""
         encoded = bytearray()
         while len(encoded) <= MAX_BYTES:
             line = self._response.readline(MAX_BYTES)
             if not line or line.startswith(self._mark):
+                self._in_part = True
                 return bytes(encoded)
             encoded += line
         raise CameraError(f"{self._what} sends pictures of more than {MAX_BYTES:,} bytes")

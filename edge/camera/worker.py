@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,8 @@ from edge.camera.protocol import (
     Opened,
     Pulse,
     Sight,
-    decode_want,
+    Want,
+    decode_from_reader,
     encode,
 )
 from edge.camera.ring import Ring
@@ -29,6 +31,8 @@ from edge.camera.source import Grab
 from edge.errors import CameraError, UnsupportedSourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edge.camera.source import Source
     from edge.config import CameraConfig
     from edge.frame import Image
@@ -55,7 +59,7 @@ def serve(config: CameraConfig, channel: socket.socket) -> None:
     except ReaderGoneError:
         return
     except CameraError as error:
-        fatal = config.is_recording if opened else not config.is_replaceable
+        fatal = not config.is_replaceable and (config.is_recording or not opened)
         fatal = fatal or isinstance(error, UnsupportedSourceError)
         _say_farewell(reader, Failed(str(error), fatal))
     except Exception as error:  # noqa: BLE001  whatever a codec does must reach the operator, not die with this process
@@ -72,6 +76,7 @@ class Reader:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._wanted: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="reader", daemon=True).start()
 
     def wanted(self, *, wait_s: float) -> int | None:
@@ -80,6 +85,12 @@ class Reader:
             return self._wanted.get(timeout=wait_s) if wait_s else self._wanted.get_nowait()
         except queue.Empty:
             return None
+
+    def done(self) -> Iterator[int]:
+        """Frames that the reader has done with since it was last asked."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._done.get_nowait()
 
     def still_wants(self, slot: int) -> None:
         """Put back a slot that could not be filled."""
@@ -102,7 +113,11 @@ class Reader:
     def _listen(self) -> None:
         try:
             while packet := self._channel.recv(PACKET_BYTES):
-                self._wanted.put(decode_want(packet).slot)
+                message = decode_from_reader(packet)
+                if isinstance(message, Want):
+                    self._wanted.put(message.slot)
+                else:
+                    self._done.put(message.number)
         finally:  # also when the connection was reset
             os._exit(0)
 
@@ -138,6 +153,8 @@ class Decoding:
             ReaderGoneError: nobody is there.
         """
         while (grab := self._source.grab()) is not Grab.END:
+            for number in self._reader.done():
+                self._source.settle(number)
             if grab is Grab.NOTHING:
                 self._pulse_if_due()
                 continue

@@ -20,6 +20,7 @@ COMMANDS = (
     "check",
     "roi",
     "teach",
+    "samples",
     "bench",
     "outbox",
     "listen",

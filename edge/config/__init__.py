@@ -13,7 +13,7 @@ from edge.config.model import ModelConfig
 from edge.config.mqtt import MqttConfig, TlsConfig
 from edge.config.picture import PictureConfig
 from edge.config.sparkplug import SparkplugConfig
-from edge.config.watch import MotionConfig, WatchConfig
+from edge.config.watch import MotionConfig, SamplesConfig, WatchConfig
 
 __all__ = [
     "CameraConfig",
@@ -26,6 +26,7 @@ __all__ = [
     "MqttConfig",
     "OutboxConfig",
     "PictureConfig",
+    "SamplesConfig",
     "SparkplugConfig",
     "TlsConfig",
     "WatchConfig",

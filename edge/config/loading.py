@@ -106,6 +106,11 @@ def _check_references(config: Config, name: str, watch: WatchConfig, where: str)
             raise ConfigError(
                 f"{where}: watches.{name}.{key}: there is no {key} {value!r}; {nearest(value, list(known))}"
             )
+    if config.cameras[watch.camera].hot is not None and (watch.interval_s or watch.cadence != "interval"):
+        raise ConfigError(
+            f"{where}: watches.{name}.interval_s: must be 0 for the hot folder cameras.{watch.camera}, "
+            "or pictures that arrive together would be passed over"
+        )
 
 
 def _anchored(config: Config, base: Path) -> Config:

@@ -27,6 +27,21 @@ class MotionConfig(Section, frozen=True, kw_only=True):
     keep_s: Seconds = 2.0
 
 
+class SamplesConfig(Section, frozen=True, kw_only=True):
+    """``[watches.NAME.samples]``: which pictures are kept for the next training, in the state directory.
+
+    Those whose answer is ``unknown`` or scores below ``uncertain``, those at which the state ``changed``, and a share
+    ``random`` of all looks; at most one each ``interval_s``, changes apart. The oldest go.
+    """
+
+    uncertain: Fraction = 0.6
+    changed: bool = True
+    random: Fraction = 0.0
+    interval_s: Seconds = 10.0
+    max_count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 500
+    max_bytes: Annotated[int, msgspec.Meta(ge=100_000, le=10**13)] = 100_000_000
+
+
 class WatchConfig(Section, frozen=True, kw_only=True):
     """``[watches.NAME]``: a question asked of a camera; ``docs/watches.md`` has each key with an example.
 
@@ -62,6 +77,7 @@ class WatchConfig(Section, frozen=True, kw_only=True):
     hold_frames: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
     cooldown_s: Seconds = 0.0
     max_age_s: PositiveSeconds | None = None
+    samples: SamplesConfig | None = None
     top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     answers: bool = False
     output: Literal["auto", "answer", "embedding"] = "auto"

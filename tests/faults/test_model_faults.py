@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import command
+from brokers import Subscriber, eventually, mosquitto
+from commands import COMMANDS, command
 from models import tiny_flatbuffer, tiny_model
 
 from edge.config import ModelConfig
@@ -117,3 +120,43 @@ def test_the_daemon_does_not_start_with_a_model_that_answers_otherwise(tmp_path:
     assert done.returncode == 65
     assert "answers differently on this device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_old_model_goes_on_serving_when_the_new_one_is_not_to_be_trusted(tmp_path: Path) -> None:
+    tiny_model(version="1").write(tmp_path / "m.tflite")
+    with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
+        (tmp_path / "edge.toml").write_text(
+            f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
+            '[cameras.yard]\nsource = "scene:gate"\nrate_hz = 10\n[models.m]\nfile = "m.tflite"\n'
+            '[watches.gate]\ncamera = "yard"\nmodel = "m"\ninterval_s = 0.1\nanswers = true\n'
+        )
+        log = (tmp_path / "log.txt").open("wb")
+        daemon = subprocess.Popen([COMMANDS / "sightpost", "run", "--config", tmp_path / "edge.toml"], stderr=log)
+
+        def version() -> str:
+            count = len(subscriber.on("gate/answer"))
+            eventually(lambda: len(subscriber.on("gate/answer")) > count + 2, 60)
+            return str(subscriber.payloads("gate/answer")[-1]["model"]["version"])
+
+        def said() -> str:
+            return (tmp_path / "log.txt").read_text()
+
+        try:
+            assert version() == "1"
+            altered(tmp_path / "m.tflite", 0.5)
+            daemon.send_signal(signal.SIGHUP)
+            eventually(lambda: "nothing has changed" in said(), 60)
+            assert "answers differently on this device" in said()
+            assert version() == "1"
+            (tmp_path / "m.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + b"\xff" * 5000)
+            daemon.send_signal(signal.SIGHUP)
+            eventually(lambda: said().count("nothing has changed") == 2, 60)
+            assert version() == "1"
+            tiny_model(version="2").write(tmp_path / "m.tflite")
+            daemon.send_signal(signal.SIGHUP)
+            eventually(lambda: version() == "2", 60)
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+            log.close()
+        assert daemon.returncode == 0, said()

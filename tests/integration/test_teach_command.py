@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
@@ -19,8 +20,9 @@ def yard(tmp_path: Path) -> Path:
     for color in (*COLORS, "now"):
         (tmp_path / color).mkdir()
         for number in range(4):
-            image = plain("red" if color == "now" else color)
-            cv2.circle(image, (4 * number, 4), 3, (90, 90, 90), -1)
+            light = np.random.default_rng(number).uniform(0.5, 1.0, (6, 8))  # else the camera seems to be covered
+            pattern = cv2.resize(light, (32, 24), interpolation=cv2.INTER_NEAREST)[..., None]
+            image = (plain("red" if color == "now" else color) * pattern).astype(np.uint8)
             cv2.imwrite(str(tmp_path / color / f"{number}.png"), image)
     return tmp_path
 
@@ -44,6 +46,7 @@ port = {port}
 source = "now"
 loop = true
 rate_hz = 10
+frozen_after_s = 0
 [models.vectors]
 file = "vectors.tflite"
 [watches.gate]

@@ -142,6 +142,11 @@ class TestPrediction:
         assert self.PREDICTION.score == pytest.approx(0.4)
         assert self.PREDICTION.score_of("c") == pytest.approx(0.1)
 
+    def test_of_two_classes_with_one_name_the_answer_has_its_own_score(self) -> None:
+        cranes = Prediction(("crane", "dog", "crane"), np.array([0.1, 0.2, 0.7], np.float32))
+        assert (cranes.label, cranes.score) == ("crane", pytest.approx(0.7))
+        assert [label for label, _ in cranes.top(3)] == ["crane", "dog", "crane"]
+
     @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20), st.integers(1, 25))
     def test_top_is_a_sorted_choice_of_the_scores(self, scores: list[float], count: int) -> None:
         prediction = Prediction(tuple(f"{n}" for n in range(len(scores))), np.array(scores, np.float32))
@@ -233,7 +238,7 @@ class TestDisagreement:
         assert reason in refusal(path, labels=labels, spec=InputSpec(color="rgb"))
         assert Model.load(path, labels=labels).spec.color == "gray"
 
-    @pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d"), ("a",), ()])
+    @pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d"), ("a",)])
     def test_labels_that_are_not_the_outputs(self, tmp_path: Path, labels: tuple[str, ...]) -> None:
         message = refusal(sealed(tmp_path / "m.tflite", labels=labels))
         assert f"{len(labels)} labels do not match the model's 3 outputs" in message

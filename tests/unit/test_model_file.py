@@ -120,8 +120,8 @@ class TestRoundTrip:
         [
             ("a/b", "#", "+", "$SYS"),
             ("offen", "geschloßen", "門"),
-            ("x" * 10_000, "", " "),
-            ("a\nb", "\0", "\u202eevil"),
+            ("x" * 10_000, "x", "-"),
+            ("a\tb", "\0", "\u202eevil"),
             ('"', "\\", "'"),
         ],
     )
@@ -226,6 +226,36 @@ class TestFormat:
     def test_a_card_that_makes_no_sense(self, scratch: Path, changes: dict[str, object]) -> None:
         assert "its card.json" in refusal(with_card(**changes), scratch)
 
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"labels": ["red", "green", "red"]}, "labels 1 and 3 are both 'red'"),
+            ({"labels": ["red", " ", "blue"]}, "label 2 is empty"),
+            ({"labels": ["red", "a\nb", "blue"]}, "label 2 is longer than a line"),
+            ({"labels": []}, "has labels, and it has 0"),
+            ({"kind": "embed"}, "has no labels, and it has 3"),
+            ({"kind": "binary"}, "has two labels, and it has 3"),
+            ({"thresholds": {"rde": 0.5}}, "a threshold for 'rde', which is none of its labels"),
+            ({"temperature": 0}, "out of all bounds"),
+            ({"golden": {"count": 0, "tolerance": 0.1}}, "proves nothing"),
+            ({"golden": {"count": 3, "tolerance": -1}}, "proves nothing"),
+        ],
+    )
+    def test_a_card_that_contradicts_itself(self, scratch: Path, changes: dict[str, object], reason: str) -> None:
+        message = refusal(with_card(**changes), scratch)
+        assert "its card.json is wrong: " in message
+        assert reason in message
+        assert "copy the file again" in message
+
+    def test_golden_samples_that_the_card_does_not_count(self, scratch: Path) -> None:
+        message = refusal(with_card(golden={"count": 2, "tolerance": 0.1}), scratch)
+        assert "golden.npz is inconsistent" in message
+
+    def test_a_card_that_contradicts_itself_is_not_sealed(self) -> None:
+        card = msgspec.structs.replace(TINY.card, labels=("red", "red", "blue"))
+        with pytest.raises(ValueError, match="labels 1 and 2 are both 'red'"):
+            seal(TINY.flatbuffer, card, TINY.golden)
+
     @pytest.mark.parametrize("card", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b"[" * 100_000])
     def test_a_card_that_cannot_be_read(self, scratch: Path, card: bytes) -> None:
         assert "its card.json cannot be read" in refusal(
@@ -292,7 +322,7 @@ class TestFormat:
     def test_golden_samples_and_their_tolerance_come_together(
         self, promised: Golden | None, given_samples: GoldenSamples | None
     ) -> None:
-        with pytest.raises(ValueError, match="together"):
+        with pytest.raises(ValueError, match="the card counts"):
             seal(TINY.flatbuffer, msgspec.structs.replace(TINY.card, golden=promised), given_samples)
 
 

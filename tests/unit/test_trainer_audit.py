@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scenes import frame, jpeg, photograph, photographs, recording, with_exif, write
 
+from edge.camera.scene import write_pictures
 from trainer.audit import Audit, audit
 from trainer.data import DataSet, look
 from trainer.exif import Exif, read_exif
@@ -197,6 +198,13 @@ def test_frames_without_any_order_are_a_warning(tmp_path: Path) -> None:
             write(tmp_path / label / f"{letters}.jpg", frame(number))
     assert kinds(tmp_path) == {"unordered_frames"}
     assert all(sample.group == index for index, sample in enumerate(seen(tmp_path).samples))
+
+
+def test_rendered_pictures_of_one_scene_are_nothing_to_warn_of(tmp_path: Path) -> None:
+    """Each is a moment of its own, and its number none in time."""
+    write_pictures(tmp_path, per_state=40, seed=1)
+    assert finding(tmp_path, "numbers_without_order").severity == "info"
+    assert all(each.severity == "info" for each in audited(tmp_path).findings)
 
 
 def test_numbered_photographs_are_no_recording(tmp_path: Path) -> None:

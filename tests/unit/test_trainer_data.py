@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -71,7 +72,7 @@ def test_an_empty_class_is_refused_by_name(gate: Path) -> None:
 def test_a_class_of_unreadable_files_is_refused_and_says_why(gate: Path) -> None:
     (gate / "blocked").mkdir()
     (gate / "blocked" / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"none of its 1 files can be read, the first: .*a\.jpg"):
+    with pytest.raises(DataError, match=r"no file of its 1 that can be read, the first: .*a\.jpg"):
         scan(gate)
 
 
@@ -87,6 +88,14 @@ def test_names_may_be_long_and_in_any_script(tmp_path: Path) -> None:
     data = scan(tmp_path)
     assert len(data.samples) == 10
     assert "Tor öffnet – 開" in data.labels
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"two\nlines", b" "])
+def test_a_class_that_cannot_be_written_on_a_line_is_refused_before_the_training(gate: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.fsencode(gate) + b"/" + name)).mkdir()
+    with pytest.raises(DataError, match="cannot be read or printed; rename it") as caught:
+        scan(gate)
+    assert str(caught.value).isprintable()
 
 
 def test_the_fingerprint_follows_content_and_names(gate: Path) -> None:
@@ -238,6 +247,10 @@ def test_a_csv_file_may_give_several_labels_or_none(tmp_path: Path, text: str) -
         ("all/000.png,a\n", "first line is a picture already"),
         ("path\nall/000.png\n", "header with two columns"),
         ("path,label\n" + rows("a"), "names 1 class; at least 2"),
+        ("label,path\na,all/000.png\n", "its first column is 'label'; put the pictures' paths there"),
+        ('path,label\n"all/000.png,a\nall/001.png,b\n', "no well-formed CSV"),
+        ("path,label\nall/0\0.png,a\n", "holds NUL"),
+        ('path,label\nall/000.png,"a\nb"\nall/001.png,c\n', "cannot be read or printed; rename it"),
         ("path,label,split\nall/000.png,a,mine\n", "line 2: the split 'mine' is none of"),
         ("path,car,van\nall/000.png,1,red\n", "line 2: 'red' under 'van' is neither 1 nor 0"),
         ("path,label\nall/000.png,a,b\n", "line 2: has 3 cells and the header 2"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from trainer.backbones import build_backbone
+from trainer.backbones import BACKBONES, build_backbone
 from trainer.recipe import BackboneRecipe, Recipe
 
 keras = pytest.importorskip("keras")
 
 from trainer.backbone_blocks import block_names, unfreeze  # noqa: E402  they need Keras
 from trainer.network import assemble, build_network, joined, twin  # noqa: E402
+from trainer.scaling import scale_pixels  # noqa: E402
 
 TINY = BackboneRecipe(weights="none", size_px=64)
 
@@ -36,6 +39,16 @@ def test_backbones_have_the_blocks_that_their_authors_gave_them(name: str, count
     names = list(dict.fromkeys(block_names(backbone(name))))
     assert names[-len(last) :] == last
     assert count <= len(names) <= count + 1
+
+
+@pytest.mark.parametrize("constructor", sorted({kind.constructor for kind in BACKBONES.values()}))
+def test_pixels_are_scaled_as_the_backbones_authors_scale_them(constructor: str) -> None:
+    """Their own function lies beside each constructor of ``keras.applications``."""
+    authors = sys.modules[getattr(keras.applications, constructor).__module__].preprocess_input
+    [mode] = {kind.mode for kind in BACKBONES.values() if kind.constructor == constructor}
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.float32)
+    ours = scale_pixels(keras.ops.convert_to_tensor(pixels), mode)
+    np.testing.assert_allclose(np.asarray(ours), authors(pixels.copy()), atol=1e-3)
 
 
 def test_the_last_blocks_train_and_batch_normalization_does_not() -> None:

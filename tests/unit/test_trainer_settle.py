@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from trainer.data import DataSet, Sample
+from trainer.deciding import CENTER_PICTURES, some_learnt
 from trainer.recipe import UnknownRecipe
 from trainer.settle import Settled, settle
+from trainer.split import Split
 
 LABELS = ("a", "b", "c")
 RNG = np.random.default_rng(0)
@@ -61,3 +66,13 @@ def test_multilabel_gets_one_threshold_per_label() -> None:
 @pytest.mark.parametrize("kind", ["embed"])
 def test_nothing_is_to_be_settled_for_vectors(kind: str) -> None:
     assert settled(kind) == Settled()
+
+
+def test_class_centers_are_made_of_all_that_was_learnt_or_of_some_thousands_with_every_rare_one() -> None:
+    labels = [(0 if index % 400 else 1,) for index in range(40_000)]
+    data = DataSet(Path(), ("usual", "rare"), tuple(Sample(Path(), label) for label in labels), (), "")
+    few, many = Split(tuple(range(900)), (), ()), Split(tuple(range(40_000)), (), ())
+    assert list(some_learnt(data, few)) == list(range(900))
+    some = some_learnt(data, many)
+    assert len(some) == len(set(some)) == CENTER_PICTURES
+    assert sum(index % 400 == 0 for index in some) == 100

@@ -28,9 +28,30 @@ def test_area_under_roc_by_hand() -> None:
 def test_centers_are_directions_of_their_classes() -> None:
     embeddings, labels = clusters(80, 0.3, seed=0)
     centers = class_centers(embeddings, labels, CLASSES)
-    assert centers.shape == (CLASSES, FEATURES)
-    np.testing.assert_allclose(np.linalg.norm(centers, axis=1), 1, rtol=1e-5)
-    assert (np.argmax(embeddings @ centers.T, axis=1) == labels).all()
+    assert centers.shape == (CLASSES, 2, FEATURES), "20 pictures of each class are enough for two centres"
+    np.testing.assert_allclose(np.linalg.norm(centers, axis=2), 1, rtol=1e-5)
+    assert (np.argmax(embeddings @ centers.reshape(-1, FEATURES).T, axis=1) // 2 == labels).all()
+
+
+def test_a_class_of_several_kinds_has_a_center_for_each() -> None:
+    """Between two kinds of picture lies nothing that the class means: one centre would lie just there."""
+    rng = np.random.default_rng(0)
+    kinds = np.eye(3, FEATURES)[[0, 1, 2]]
+    of_two_kinds = np.concatenate([kinds[0] + rng.normal(0, 0.05, (20, FEATURES)),
+                                   kinds[1] + rng.normal(0, 0.05, (20, FEATURES))])  # fmt: skip
+    embeddings = np.concatenate([of_two_kinds, kinds[2] + rng.normal(0, 0.05, (40, FEATURES))]).astype(np.float32)
+    labels = np.repeat([0, 1], 40)
+    rule = make_rule("centers", embeddings, embeddings, class_centers(embeddings, labels, 2), rejected=0.0)
+    known = Known.of(rule)
+    between = (kinds[0] + kinds[1]).astype(np.float32)
+    assert known.knows(embeddings[0], embeddings[0])
+    assert known.knows(embeddings[0], embeddings[39])
+    assert not known.knows(embeddings[0], between)
+
+
+def test_few_pictures_of_a_class_have_one_center() -> None:
+    embeddings, labels = clusters(40, 0.3, seed=0)
+    assert class_centers(embeddings, labels, CLASSES).shape == (CLASSES, 1, FEATURES)
 
 
 def test_a_class_that_was_taken_away_is_told_by_its_distance() -> None:

@@ -71,7 +71,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--trust", action="store_true", help="load it although code inside it may run on this computer")
     parser.add_argument(
         "--min-agreement", type=float, metavar="X",
-        help=f"write nothing if float and int8 agree less (default: {_MIN_AGREEMENT}; cosine for embed: {_MIN_COSINE})",
+        help=f"write nothing if no file agrees so with float (default: {_MIN_AGREEMENT}; embed: cosine {_MIN_COSINE})",
     )  # fmt: skip
     parser.add_argument(
         "--time-limit", type=float, default=900.0, metavar="S", help="seconds to load and convert (default: 900)"
@@ -250,19 +250,24 @@ def _sight(model: Path, picture: Path) -> list[list[object]]:
 def _print_verdict(result: ConvertResult, picture: Path, sight: list[list[object]]) -> None:
     from rich.console import Console
 
+    from trainer.ladder import told
+
     console = Console(highlight=False, soft_wrap=True)
     comparison = result.comparison
     count = len(comparison.int8_values)
     if result.card.kind == "embed":
         cosines = comparison.cosines()
         words = (
-            f"cosine similarity of float and int8 {cosines.mean():.4f}, at worst {cosines.min():.4f}, {count} pictures"
+            f"cosine similarity of float and file {cosines.mean():.4f}, at worst {cosines.min():.4f}, {count} pictures"
         )
     else:
-        words = f"float and int8 give the same answer in {comparison.agreement:.1%} of {count} pictures"
+        words = f"float and file give the same answer in {comparison.agreement:.1%} of {count} pictures"
     console.print(
         f"\n[bold]{result.path}[/bold]: {result.card.kind}, {words}; {comparison.latency_ms:.2f} ms a picture here"
     )
+    climb = told(result.card.metrics["quantization"])
+    if climb:
+        console.print(climb, markup=False)
     _print_accuracy(comparison, console)
     console.print(f"{picture}: {', '.join(f'{label} {value}' for label, value in sight)}", markup=False)
     word = "embed" if result.card.kind == "embed" else "classify"
@@ -273,8 +278,8 @@ def _print_accuracy(comparison: Comparison, console: Console) -> None:
     judged = comparison.evaluations()
     if judged is None:
         return
-    floating, int8 = judged
-    console.print(f"right in {int8.accuracy:.1%} of them, float {floating.accuracy:.1%}", markup=False)
+    floating, found = judged
+    console.print(f"right in {found.accuracy:.1%} of them, float {floating.accuracy:.1%}", markup=False)
     if floating.accuracy <= 1.5 / len(comparison.labels):
         console.print(
             "[yellow]that is no better than chance:[/yellow] is --mode what it was trained with, and are the labels in "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import UsageError
+from trainer.durable import check_out
 
 if TYPE_CHECKING:
     from edge.cli.options import Commands
@@ -114,12 +115,9 @@ def _page(arguments: argparse.Namespace) -> Path | None:
     if not importlib.util.find_spec("jinja2"):
         raise UsageError("Jinja, which makes the report, is not installed here: pip install 'sightpost[train]'")
     page: Path = arguments.report or Path(f"{arguments.model.stem}-evaluation.html")
-    if not page.absolute().parent.is_dir():
-        raise UsageError(f"{page}: its folder does not exist; make it first")
-    if page.is_dir() or (page.exists() and page.samefile(arguments.model)):
-        raise UsageError(
-            f"{page}: is {'a folder' if page.is_dir() else 'the model itself'}; give the page another name"
-        )
+    check_out(page, option="--report", example="gate-evaluation.html")
+    if page.exists() and arguments.model.exists() and page.samefile(arguments.model):
+        raise UsageError(f"{page}: is the model itself; give the page another name")
     return page
 
 

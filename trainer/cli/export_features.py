@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.strict import convert
+from trainer.head_recipe import AnyBlock, AveragePool, Flatten, HeadRecipe, MaxPool
 from trainer.quiet import quiet_libraries
-from trainer.recipe import BackboneRecipe, QuantizeRecipe
+from trainer.recipe import BackboneRecipe, QuantizeRecipe, Recipe
 
 if TYPE_CHECKING:
     import argparse
 
     from edge.cli.options import Commands
     from trainer.embedder import Embedder
+
+_POOLING: dict[str, AnyBlock] = {"average": AveragePool(), "max": MaxPool(), "none": Flatten()}
 
 
 def add_to(commands: Commands) -> None:
@@ -59,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     backbone = convert(keys, BackboneRecipe, path="backbone", where="the flags")
     pictures = {} if arguments.pictures is None else {"calibration_pictures": arguments.pictures}
     quantize = convert(pictures, QuantizeRecipe, path="quantize", where="the flags")
+    head = HeadRecipe(blocks=(_POOLING[arguments.pool],))
+    recipe = Recipe(kind="embed", backbone=backbone, head=head, quantize=quantize)
     with quiet_libraries() as terminal:
         from trainer.embedder import export_features
 
@@ -66,21 +71,24 @@ def run(arguments: argparse.Namespace) -> int:
         made = export_features(
             arguments.out,
             arguments.calibration,
-            backbone,
-            arguments.pool,
-            quantize,
+            recipe,
             name=arguments.name or arguments.out.stem,
             steps=steps,
         )
-    print(json.dumps(made.summary(), ensure_ascii=False) if arguments.json else _verdict(made))
+    print(json.dumps(made.summary(), ensure_ascii=False) if arguments.json else verdict(made))
     return 0
 
 
-def _verdict(made: Embedder) -> str:
+def verdict(made: Embedder) -> str:
+    """What came of it, for people."""
+    from trainer.ladder import told
+
     metrics = made.card.metrics
+    climb = told(metrics["quantization"])
     shape = "×".join(map(str, metrics["shape"]))
     return (
         f"{made.path}: {shape} features; cosine to float Keras {metrics['cosine_mean']:.4f} on average and "
         f"{metrics['cosine_min']:.4f} at least ({metrics['pictures']} pictures), {metrics['latency_ms']:.1f} ms each\n"
+        f"{climb + chr(10) if climb else ''}"
         f"try it:  sightpost embed PICTURE --model {made.path}"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import UsageError
+from trainer.durable import check_out
 from trainer.parameters import with_parameters
 from trainer.place import add_distribute, parse_place
 from trainer.quiet import quiet_libraries
@@ -75,7 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "TensorFlow and Keras are not installed here; install them with: pip install 'sightpost[train]'"
         )
-    recipe, place = _recipe(arguments), parse_place(arguments.distribute)
+    recipe, place, page = _recipe(arguments), parse_place(arguments.distribute), _page(arguments)
+    if page is not None:
+        check_out(page, option="--report", example="gate.html")
+    if recipe.kind == "embed":
+        return _embedder(arguments, recipe)
     with quiet_libraries() as terminal:
         from trainer.fit import fit, take_part
         from trainer.tensorboard import tensorboard_log
@@ -96,8 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
             on_epoch=on_epoch,
             accept_drift=arguments.accept_drift,
         )
-        result, page = fitted.result, _page(arguments)
-        if page is not None and recipe.kind != "embed":
+        result = fitted.result
+        if page is not None:
             from trainer.fit_report import report_of
             from trainer.report import write_report
 
@@ -109,6 +114,22 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
         _print_verdict(result)
+    return 0
+
+
+def _embedder(arguments: argparse.Namespace, recipe: Recipe) -> int:
+    """A feature extractor learns nothing here: it is made as ``export-features`` makes it."""
+    from rich.console import Console
+
+    from trainer.cli.export_features import verdict
+    from trainer.progress import Steps
+
+    with quiet_libraries() as terminal:
+        from trainer.embedder import export_features
+
+        steps, name = Steps(Console(file=terminal, highlight=False)), arguments.name or arguments.out.stem
+        made = export_features(arguments.out, arguments.data, recipe, name=name, steps=steps)
+    print(json.dumps(made.summary(), ensure_ascii=False) if arguments.json else verdict(made))
     return 0
 
 
@@ -159,6 +180,8 @@ def _print_verdict(result: FitResult) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from trainer.ladder import told
+
     int8 = result.card.metrics["int8"]
     table = Table(title=None, box=None, pad_edge=False)
     for column in ("class", "pictures", "found", "right when said"):
@@ -173,4 +196,7 @@ def _print_verdict(result: FitResult) -> None:
         f"{result.card.metrics['float']['accuracy']:.1%}, same answer in {result.agreement:.1%}; "
         f"{int8['latency_ms']:.1f} ms a picture here"
     )
+    climb = told(result.card.metrics["quantization"])
+    if climb:
+        console.print(climb, markup=False)
     console.print(f"try it:  sightpost classify PICTURE --model {result.path}", markup=False)

@@ -13,7 +13,7 @@ from edge.model_card import ModelCard
 from edge.preprocess import read_picture
 from trainer.calibrate import softmax
 from trainer.errors import DataError
-from trainer.report.content import Answers, ReportData, top_answers
+from trainer.report.content import Answers, ReportData, Unknown, top_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_THRESHOLD = 0.5
 _ROUNDING = 1e-3
+_RULES = {"max_score": "highest score", "centers": "likeness to the nearest class centre"}
 LOGITS_NOTE = "The file's scores are not between 0 and 1; on this page they are taken through softmax."
 
 
@@ -45,6 +46,7 @@ def measure(model: Model, labelled: Labelled, *, on_picture: Callable[[], None] 
     """
     card = card_of(model)
     paths, scores, truth, seconds, unreadable = [], [], [], [], []
+    likeness: list[float] = []
     for path, labels in zip(labelled.pictures, labelled.labels, strict=True):
         on_picture()
         try:
@@ -53,8 +55,11 @@ def measure(model: Model, labelled: Labelled, *, on_picture: Callable[[], None] 
             unreadable.append(str(error))
             continue
         started = time.perf_counter()
-        scores.append(model.predict(image).scores.astype(np.float64))
+        prediction = model.predict(image)
         seconds.append(time.perf_counter() - started)
+        scores.append(prediction.scores.astype(np.float64))
+        if model.known is not None:
+            likeness.append(model.known.value(prediction.scores, prediction.embedding))
         paths.append(path)
         truth.append(np.isin(np.arange(len(card.labels)), labels))
     if not paths:
@@ -75,6 +80,7 @@ def measure(model: Model, labelled: Labelled, *, on_picture: Callable[[], None] 
         truth=np.stack(truth),
         answers=answers,
         held_out=False,
+        unknown=unknown_of(card, np.array(likeness) if likeness else None),
         notes=tuple(notes),
     )
     return Measured(data, tuple(unreadable))
@@ -93,6 +99,13 @@ def card_of(model: Model) -> ModelCard:
     return model.file.card or ModelCard(
         name=model.name, version=model.version, kind=model.kind, input=model.spec, labels=model.labels
     )
+
+
+def unknown_of(card: ModelCard, likeness: npt.NDArray[np.float64] | None) -> Unknown | None:
+    """The card's unknown rule and what it measured, for the page."""
+    if card.unknown is None or likeness is None:
+        return None
+    return Unknown(_RULES[card.unknown.method], likeness, card.unknown.threshold)
 
 
 def said_by(card: ModelCard, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.durable import replace_file
 from trainer.errors import DataError
+from trainer.ladder import told
 from trainer.report import charts, wording
 from trainer.report.deploy import deployment
 from trainer.report.gallery import of_findings, of_pictures
@@ -92,6 +93,7 @@ def render_report(data: ReportData) -> str:
         training=charts.training_charts(data.history) if data.history else [],
         findings=of_findings(data),
         models=_models(data),
+        climb=told(data.card.metrics.get("quantization", {})),
         same=agreement(data.answers, data.float_answers) if data.float_answers else None,
         deployment=deployment(data.file, data.card),
         facts=_facts(data),
@@ -228,6 +230,7 @@ def _facts(data: ReportData) -> list[tuple[str, str]]:
         ("input", f"{spec.width_px} × {spec.height_px} px, {spec.color}, {spec.resize}, {spec.kernel}"),
         ("labels", str(len(card.labels))),
         ("temperature", f"{card.temperature:g}" if card.temperature != 1.0 else ""),
+        ("quantization", str(card.metrics.get("quantization", {}).get("note", ""))),
         ("golden samples", f"{card.golden.count}, tolerance {card.golden.tolerance:g}" if card.golden else ""),
         ("trained on", wording.pictures(learnt["trained_on"]) if "trained_on" in learnt else ""),
         ("fingerprint of the pictures", str(learnt.get("fingerprint", ""))),

@@ -1,0 +1,74 @@
+"""``sightpost samples``: the pictures that a watch has kept, as a table that ``sightpost-train`` reads."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edge.errors import PictureError, UsageError, one_line
+from edge.strict import nearest
+
+if TYPE_CHECKING:
+    import argparse
+
+    from edge.cli.options import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "samples",
+        help="list the pictures kept for the next training",
+        description="Write a table of the pictures that a watch has kept, with the model's answers as labels: "
+        "correct those that are wrong, and train with it.",
+        epilog="example: sightpost samples gate --config edge.toml --out samples.csv",
+    )
+    parser.add_argument("watch", metavar="WATCH", help="which watch")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.csv", help="the table (default: samples.csv in the folder of the pictures)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the table."""
+    from edge.config import load_config
+    from edge.sampling import FOLDER
+
+    config = load_config(arguments.config)
+    if arguments.watch not in config.watches:
+        raise UsageError(f"{arguments.watch}: there is no such watch; {nearest(arguments.watch, list(config.watches))}")
+    folder = Path(config.device.state_dir) / FOLDER / arguments.watch
+    rows = [(path, _beside(path)) for path in sorted(folder.glob("*.jpg"))]
+    if not rows:
+        raise UsageError(f"{folder}: no pictures yet; does the watch have [watches.{arguments.watch}.samples]?")
+    out = arguments.out or folder / "samples.csv"
+    try:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("path", "label"))
+            for path, fields in rows:
+                table.writerow((_seen_from(out.parent, path), fields.get("label", "")))
+    except OSError as error:
+        raise PictureError(f"{out}: cannot be written: {error.strerror or error}") from error
+    print(one_line(f"{out}: {len(rows)} pictures; correct the labels that are wrong, then train with it"))
+    return 0
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    try:
+        fields = msgspec.json.decode(path.with_suffix(".json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(folder.resolve()))
+    except ValueError:
+        return str(path.resolve())

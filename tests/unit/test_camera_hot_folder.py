@@ -1,0 +1,148 @@
+"""A folder in which pictures arrive: each is shown once, whole, and put away after it was answered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.hot_folder import DAMAGED, DONE, PATIENCE_S, Arrival, Arrivals, HotFolder
+from edge.camera.source import Grab
+from edge.config import parse_config
+from edge.errors import CameraError, ConfigError
+
+
+def jpeg(level: int = 128) -> bytes:
+    return cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
+
+
+class Bench:
+    """A hot folder whose time passes only while it sleeps."""
+
+    def __init__(self, folder: Path, then: Literal["move", "leave"] = "move") -> None:
+        self.folder = folder
+        self.now_s = 0.0
+        self.hot = HotFolder(folder, then, clock=lambda: self.now_s, sleep=self._sleep)
+        self.shown = 0
+
+    def _sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def run(self, seconds: float, *, answer: bool = True) -> list[int]:
+        """The grey levels of what is shown meanwhile."""
+        levels = []
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            if self.hot.grab() is Grab.FRAME:
+                image = self.hot.retrieve(None)
+                assert image is not None
+                levels.append(round(float(image.mean()), -1))
+                if answer:
+                    self.hot.settle(self.shown)
+                self.shown += 1
+        return [int(level) for level in levels]
+
+
+def test_pictures_come_in_the_order_of_their_time_and_are_moved(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for name, level, when in (("b.jpg", 50, 100), ("a.jpg", 100, 200), ("notes.txt", 0, 50)):
+        (tmp_path / name).write_bytes(jpeg(level))
+        os.utime(tmp_path / name, (when, when))
+    assert bench.run(5) == [50, 100]
+    assert sorted(path.name for path in (tmp_path / DONE).iterdir()) == ["a.jpg", "b.jpg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [DONE, "notes.txt"]
+
+
+def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    whole = jpeg(200)
+    for length in range(50, len(whole), 50):
+        (tmp_path / "a.jpg").write_bytes(whole[:length])
+        assert bench.run(0.5) == []
+    (tmp_path / "a.jpg").write_bytes(whole)
+    assert bench.run(4) == [200]
+    assert bench.hot.damaged == 0
+
+
+def test_a_picture_cut_for_good_is_set_aside_after_a_while_and_holds_nobody_up(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (tmp_path / "cut.jpg").write_bytes(jpeg()[:200])
+    assert bench.run(5) == []
+    (tmp_path / "whole.jpg").write_bytes(jpeg(100))
+    assert bench.run(5) == [100]
+    assert bench.hot.damaged == 0
+    bench.run(PATIENCE_S)
+    assert bench.hot.damaged == 1
+    assert [path.name for path in (tmp_path / DAMAGED).iterdir()] == ["cut.jpg"]
+
+
+@pytest.mark.parametrize("then", ["move", "leave"])
+def test_what_was_not_answered_comes_again_after_a_restart_and_what_was_does_not(
+    tmp_path: Path, then: Literal["move", "leave"]
+) -> None:
+    (tmp_path / "first.jpg").write_bytes(jpeg(50))
+    bench = Bench(tmp_path, then)
+    assert bench.run(5) == [50]
+    (tmp_path / "second.jpg").write_bytes(jpeg(150))
+    assert bench.run(5, answer=False) == [150]
+    assert bench.run(5) == [], "shown twice"
+    assert Bench(tmp_path, then).run(5) == [150]
+    assert Bench(tmp_path, then).run(5) == []
+
+
+def test_a_file_of_the_same_name_is_another_picture_and_overwrites_none(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for level in (50, 150):
+        (tmp_path / "snap.jpg").write_bytes(jpeg(level))
+        assert bench.run(5) == [level]
+    assert {path.name for path in (tmp_path / DONE).iterdir()} == {"snap.jpg", "snap-1.jpg"}
+
+
+def test_a_picture_that_is_left_and_replaced_is_new(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "leave")
+    for level, when in ((50, 100), (150, 200)):
+        (tmp_path / "snap.jpg").write_bytes(jpeg(level))
+        os.utime(tmp_path / "snap.jpg", (when, when))
+        assert bench.run(5) == [level]
+
+
+def test_a_ledger_cut_by_a_power_failure_forgets_one_picture_only(tmp_path: Path) -> None:
+    (tmp_path / "first.jpg").write_bytes(jpeg(50))
+    assert Bench(tmp_path, "leave").run(5) == [50]
+    with (tmp_path / ".sightpost-seen").open("ab") as ledger:
+        ledger.write(b'["second.jpg",12')
+    assert Bench(tmp_path, "leave").run(5) == []
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    for then in ("move", "leave"):
+        with pytest.raises(CameraError, match="missing: no folder for new pictures: No such file"):
+            HotFolder(tmp_path / "missing", then)  # type: ignore[arg-type]
+
+
+def test_only_files_that_have_stopped_growing_are_whole() -> None:
+    arrivals = Arrivals()
+    small, grown, empty = Arrival("a", 1, 1), Arrival("a", 2, 2), Arrival("b", 0, 1)
+    assert arrivals.settled([small, empty], 0.0) == []
+    assert arrivals.settled([grown, empty], 1.5) == []
+    assert arrivals.settled([grown, empty], 3.0) == [(grown, 1.5)]
+
+
+def test_a_watch_that_would_pass_pictures_over_is_refused(tmp_path: Path) -> None:
+    raw = {
+        "device": {"id": "gate-1"},
+        "cameras": {"inbox": {"source": "inbox", "hot": "move"}},
+        "models": {"gate": {"file": "gate.tflite"}},
+        "watches": {"gate": {"camera": "inbox", "model": "gate"}},
+    }
+    with pytest.raises(ConfigError, match=r"watches.gate.interval_s: must be 0 for the hot folder cameras.inbox"):
+        parse_config(raw, where="edge.toml", base=tmp_path)
+    raw["watches"]["gate"]["interval_s"] = 0  # type: ignore[index]
+    camera = parse_config(raw, where="edge.toml", base=tmp_path).cameras["inbox"]
+    assert camera.is_recording
+    assert camera.is_replaceable
+    assert camera.source == str(tmp_path / "inbox")
