@@ -21,6 +21,7 @@ from trainer.calibration_pictures import CalibrationPictures, collect
 from trainer.comparison import Asked, Comparison, ask_all, compare
 from trainer.durable import check_out
 from trainer.errors import DataError, ProofError
+from trainer.kernels import spread, told_apart
 from trainer.ladder import climb
 from trainer.pack import add_metadata
 from trainer.proof import made
@@ -201,7 +202,7 @@ def _climbed(
             step.outcome = f"agreement {comparison.agreement:.1%}, {comparison.latency_ms:.2f} ms"
         judged = {"agreement": round(comparison.agreement, 4), "latency_ms": round(comparison.latency_ms, 2)}
         tried.append({"rung": candidate.rung, "note": candidate.note, "bytes": len(candidate.content), **judged})
-        fall = _fall(comparison, conversion)
+        fall = _fall(comparison, conversion) or _elsewhere(candidate.content, card, comparison, pictures)
         if fall is None:
             version = hashlib.sha256(candidate.content).hexdigest()[:12]
             made_as = {"rung": candidate.rung, "note": candidate.note, "tried": tried, "version": version}
@@ -256,6 +257,15 @@ def _fall(comparison: Comparison, conversion: Conversion) -> str | None:
     if lost > 1 and as_float.accuracy - found.accuracy > MAX_FALL:  # one picture of a small set is no evidence
         return f"right in {found.accuracy:.1%}, float in {as_float.accuracy:.1%}"
     return None
+
+
+def _elsewhere(content: bytes, card: ModelCard, comparison: Comparison, pictures: CalibrationPictures) -> str | None:
+    """Whether a device with other kernels would refuse the file by its golden samples, and in which words."""
+    if card.kind == "embed":  # the tolerance of its golden samples is that of its own values
+        return None
+    frames = [read_picture(pictures.paths[position]) for position in comparison.sensitive(golden.COUNT)]
+    apart = spread(content, card.input, frames)
+    return None if apart <= golden.TOLERANCE else told_apart(apart)
 
 
 def _with_golden(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -29,6 +32,19 @@ def check_out(out: Path, *, option: str = "--out", example: str = "gate.tflite")
             pass
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for {option}") from error
+
+
+def check_space(folder: Path, size_bytes: int) -> None:
+    """Whether so much fits into a folder.
+
+    Raises:
+        OSError: it does not; the command says how much is needed and ends.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        room = f"{size_bytes / 1e6:,.1f} MB are needed for a while and {free / 1e6:,.1f} are free"
+        needed = f"{os.strerror(errno.ENOSPC)}: {room}"
+        raise OSError(errno.ENOSPC, needed, str(folder))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from edge.durable import replace_file
 from trainer.backbones import resolve_weights
+from trainer.durable import check_space
 from trainer.locks import FileLock
 from trainer.team import ALONE, Team
 from trainer.views import Pictures, batches
@@ -154,6 +155,9 @@ def stream_to_file(
 
     ``run`` gives the rows from the given one on, in batches. The processes of a team, each with a folder of its own,
     begin where the last of them is.
+
+    Raises:
+        OSError: the disk has no room for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished, growing, note = (folder / f"features-{key}.{end}" for end in ("npy", "part", "rows"))
@@ -163,7 +167,13 @@ def stream_to_file(
         if not finished.exists() or done < shape[0]:
             if finished.exists():
                 finished.replace(growing)
+            if not done:
+                check_space(folder, 4 * shape[0] * shape[1])
             rows = np.lib.format.open_memmap(growing, mode="r+" if done else "w+", dtype=np.float32, shape=shape)
+            with growing.open(
+                "r+b"
+            ) as file:  # a full disk ends a process that writes into a mapped file, without a word
+                os.posix_fallocate(file.fileno(), 0, growing.stat().st_size)
             for number, batch in enumerate(run(done)):
                 rows[done : done + len(batch)] = batch
                 done += len(batch)

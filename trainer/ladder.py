@@ -30,6 +30,7 @@ _KEPT = (1 / 8, 1 / 4, 1 / 2)
 """Shares of the groups that stay in float on the third rung, one after the other."""
 _PROBES = 12
 _THREADS = 2
+_WORTH_SAYING = 0.05  # of a score
 
 WHY: dict[Rung, str] = {
     "int8": "all layers but a small head in int8",
@@ -101,7 +102,9 @@ def told(quantization: Mapping[str, Any]) -> str:
 def _likeness(attempt: Mapping[str, Any]) -> str:
     if "cosine_mean" in attempt:
         return f"cosine to float {attempt['cosine_mean']:.3f}"
-    return f"same answer as float in {attempt['agreement']:.1%}"
+    apart = attempt.get("kernels_differ_by", 0.0)
+    elsewhere = f", off by {apart:.2f} on other kernels" if apart >= _WORTH_SAYING else ""
+    return f"same answer as float in {attempt['agreement']:.1%}{elsewhere}"
 
 
 def sensitive(float_tflite: bytes, pictures: Sequence[Image]) -> list[list[str]]:

@@ -16,6 +16,7 @@ from trainer import golden
 from trainer.data import DataSet, pictures
 from trainer.errors import ProofError
 from trainer.evaluate import Evaluation, evaluate, wilson_interval
+from trainer.kernels import spread, told_apart
 from trainer.pack import add_metadata
 
 if TYPE_CHECKING:
@@ -100,15 +101,18 @@ def prove_and_write(
     for candidate in made(candidates, steps):
         flatbuffer = add_metadata(candidate.content, card)
         found = _judge(candidate.rung, _model(flatbuffer, card, out), deciding, steps)
-        tried.append(_attempt(candidate, floats, found))
-        if not _drifts(floats, found, recipe):
+        sensitive = [deciding.indices[position] for position in golden.choose(found)]
+        apart = spread(candidate.content, card.input, pictures(deciding.data, sensitive))
+        tried.append(_attempt(candidate, floats, found) | {"kernels_differ_by": round(apart, 4)})
+        wrong = _wrong(floats, found, apart, recipe)
+        if not wrong:
             break
-        steps.note(f"{candidate.note}: {_fall(floats, found)}, and {recipe.tolerance:.1%} is allowed")
+        steps.note(f"{candidate.note}: {wrong}")
     else:
         if not tried or not accept_drift:
             raise ProofError(
                 f"{out}: not written: no rung of the ladder ({', '.join(each['rung'] for each in tried)}) stays within "
-                f"quantize.tolerance = {recipe.tolerance} of the float model, at last {_fall(floats, found)}; raise "
+                f"quantize.tolerance = {recipe.tolerance} of the float model, at last {wrong}; raise "
                 "quantize.calibration_pictures in the recipe, or give --accept-drift if you accept it"
             )
     model = _model(flatbuffer, card, out)
@@ -169,6 +173,13 @@ def _judge(name: str, model: Model, held_out: HeldOut, steps: Steps) -> Evaluati
 
 def _model(content: bytes, card: ModelCard, out: Path) -> Model:
     return Model(ModelFile(path=out, content=content, card=card, labels=card.labels, golden=None, sha256=""))
+
+
+def _wrong(floats: Evaluation, found: Evaluation, apart: float, recipe: QuantizeRecipe) -> str:
+    """Why a candidate does not hold; empty if it does."""
+    if _drifts(floats, found, recipe):
+        return f"{_fall(floats, found)}, and {recipe.tolerance:.1%} is allowed"
+    return "" if apart <= golden.TOLERANCE else told_apart(apart)
 
 
 def _drifts(floats: Evaluation, found: Evaluation, recipe: QuantizeRecipe) -> bool:

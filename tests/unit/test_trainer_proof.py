@@ -14,6 +14,7 @@ from rich.console import Console
 
 from edge.model import Model
 from edge.model_card import InputSpec, ModelCard
+from trainer import golden
 from trainer.data import scan
 from trainer.errors import ProofError
 from trainer.evaluate import Evaluation
@@ -74,6 +75,17 @@ def test_the_first_candidate_that_holds_is_taken_and_no_further_one_is_made(tmp_
     assert [each["rung"] for each in quantization["tried"]] == ["int8", "float16"]
     assert Model.load(tmp_path / "out.tflite").version == result.card.version
     assert len(result.card.version) == 12
+
+
+def test_a_file_that_answers_otherwise_on_other_kernels_does_not_hold(
+    tmp_path: Path, held_out: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = prove(tmp_path, held_out, iter([GOOD]))
+    [tried] = result.card.metrics["quantization"]["tried"]
+    assert 0 <= tried["kernels_differ_by"] < 0.05, "this one does not"
+    monkeypatch.setattr(golden, "TOLERANCE", tried["kernels_differ_by"] - 0.01)
+    with pytest.raises(ProofError, match="with other kernels, as other devices have, a score is off by"):
+        prove(tmp_path, held_out, iter([GOOD]))
 
 
 def test_nothing_is_written_where_no_candidate_holds(tmp_path: Path, held_out: HeldOut) -> None:

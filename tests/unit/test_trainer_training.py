@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,18 @@ def test_features_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     assert 300 <= asked[1] <= 500
     assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, run), rows)
     assert len(asked) == 2, "the third time nothing is computed"
+
+
+def test_a_disk_without_room_is_known_before_a_row_is_made(tmp_path: Path) -> None:
+    """To write into a mapped file on a full disk would end the process without a word."""
+
+    def run(_start: int) -> Iterator[np.ndarray]:
+        pytest.fail("rows were made that have no place")
+
+    with pytest.raises(OSError, match=r"4,000,000\.0 MB are needed for a while") as caught:
+        stream_to_file(tmp_path, "k", (1_000_000, 1_000_000), run)
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_threads_work_ahead_in_order_and_only_a_little() -> None:
