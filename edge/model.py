@@ -65,11 +65,11 @@ class Prediction:
 
         Strangers' labels may repeat a word (ImageNet has two of "crane"): it has the higher score of the two.
         """
-        if label in self.labels:
-            return max(float(score) for name, score in zip(self.labels, self.scores, strict=True) if name == label)
-        if label == NONE:
+        if label == NONE and NONE not in self.labels:
             return 1.0 - float(np.max(self.scores))
-        return min(self.score_of(part) for part in label.split(JOINT))
+        parts = (label,) if label in self.labels else label.split(JOINT)
+        scores = self.scores
+        return min(max(float(scores[i]) for i, name in enumerate(self.labels) if name == part) for part in parts)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""

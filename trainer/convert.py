@@ -192,6 +192,7 @@ def _climbed(
         lambda count: [prepare(read_picture(path), card.input) for path in pictures.paths[:count]],
         pictures=CALIBRATION_PICTURES,
         rungs=QuantizeRecipe().ladder,
+        on_skip=steps.note,
     )
     tried: list[dict[str, Any]] = []
     fall: str | None = None

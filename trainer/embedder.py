@@ -136,6 +136,7 @@ def export_features(out: Path, folder: Path, recipe: Recipe, *, name: str, steps
         lambda count: [prepare(frame, spec) for frame in calibrating[:count]],
         pictures=quantize.calibration_pictures,
         rungs=quantize.ladder,
+        on_skip=steps.note,
     )
     tried = []
     for candidate in made(candidates, steps):

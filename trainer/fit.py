@@ -116,6 +116,7 @@ def fit(
         lambda count: [prepare(picture, spec) for picture in pictures(data, order[:count])],
         pictures=recipe.quantize.calibration_pictures,
         rungs=recipe.quantize.ladder,
+        on_skip=steps.note,
     )
     result = prove_and_write(
         out,

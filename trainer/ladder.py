@@ -8,6 +8,7 @@ than int8 on x86-64, measured), while float16 is nearly exact at the speed of fl
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,7 +52,12 @@ class Candidate:
 
 
 def climb(
-    float_tflite: bytes, calibration: Callable[[int], Sequence[Image]], *, pictures: int, rungs: Sequence[Rung]
+    float_tflite: bytes,
+    calibration: Callable[[int], Sequence[Image]],
+    *,
+    pictures: int,
+    rungs: Sequence[Rung],
+    on_skip: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[Candidate]:
     """Make one candidate after the other, each only when it is asked for.
 
@@ -60,29 +66,44 @@ def climb(
         calibration: gives up to so many prepared pictures of the training split, classes balanced, always the same.
         pictures: how many calibrate on the first rung.
         rungs: which ones, in their order.
+        on_skip: told which rung cannot be made of this network, and why.
+
+    Raises:
+        ValueError: there are no pictures to calibrate with.
     """
+    few = calibration(pictures)
+    if not few:
+        raise ValueError("quantization needs pictures to calibrate with")
     for rung in rungs:
-        if rung == "int8":
-            yield Candidate(rung, to_int8_tflite(float_tflite, calibration(pictures)), WHY[rung])
-        elif rung == "more_pictures":
-            few, more = calibration(pictures), calibration(MORE_PICTURES * pictures)
-            if len(more) > len(few):
-                note = f"{WHY[rung]} ({len(more)} for {len(few)})"
-                yield Candidate(rung, to_int8_tflite(float_tflite, more), note)
-        elif rung == "float_layers":
-            few = calibration(pictures)
-            groups = sensitive(float_tflite, few)
-            for count in dict.fromkeys(math.ceil(share * len(groups)) for share in _KEPT):
-                kept = [name for group in groups[:count] for name in group]
-                note = f"{WHY[rung]} ({len(kept)} of {len(operators(float_tflite))} operators)"
-                yield Candidate(rung, to_int8_tflite(float_tflite, few, keep_float=kept), note)
-        elif rung == "int16":
+        for note, make in _ways(rung, float_tflite, few, calibration):
             try:
-                yield Candidate(rung, to_int16_tflite(float_tflite, calibration(pictures)), WHY[rung])
-            except (RuntimeError, ValueError):
-                continue  # the quantizer knows no int16 form of one of the operators
-        else:
-            yield Candidate(rung, to_float16_tflite(float_tflite), WHY[rung])
+                content = make()
+            except (RuntimeError, ValueError) as error:  # the quantizer or the runtime know no such form of it
+                on_skip(f"{note}: cannot be made of this network ({' '.join(str(error).split())[:160]})")
+                continue
+            yield Candidate(rung, content, note)
+
+
+def _ways(
+    rung: Rung, float_tflite: bytes, few: Sequence[Image], calibration: Callable[[int], Sequence[Image]]
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The candidates of a rung: what is special about each, and how it is made."""
+    if rung == "int8":
+        yield WHY[rung], lambda: to_int8_tflite(float_tflite, few)
+    elif rung == "more_pictures":
+        more = calibration(MORE_PICTURES * len(few))
+        if len(more) > len(few):
+            yield f"{WHY[rung]} ({len(more)} for {len(few)})", lambda: to_int8_tflite(float_tflite, more)
+    elif rung == "float_layers":
+        groups = sensitive(float_tflite, few)
+        for count in dict.fromkeys(math.ceil(share * len(groups)) for share in _KEPT):
+            kept = [name for group in groups[:count] for name in group]
+            note = f"{WHY[rung]} ({len(kept)} of {len(operators(float_tflite))} operators)"
+            yield note, functools.partial(to_int8_tflite, float_tflite, few, keep_float=kept)
+    elif rung == "int16":
+        yield WHY[rung], lambda: to_int16_tflite(float_tflite, few)
+    else:
+        yield WHY[rung], lambda: to_float16_tflite(float_tflite)
 
 
 def told(quantization: Mapping[str, Any]) -> str:
@@ -127,7 +148,10 @@ def sensitive(float_tflite: bytes, pictures: Sequence[Image]) -> list[list[str]]
 
     def harm(group: Sequence[str]) -> float:
         others = [name for name in names if name not in group]
-        return _distance(truth, _answers(to_int8_tflite(float_tflite, probes, keep_float=others), probes))
+        try:
+            return _distance(truth, _answers(to_int8_tflite(float_tflite, probes, keep_float=others), probes))
+        except (RuntimeError, ValueError):
+            return math.inf  # these cannot be int8 at all
 
     return sorted(filter(None, groups), key=harm, reverse=True)
 
