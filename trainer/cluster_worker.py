@@ -18,7 +18,7 @@ import keras
 import msgspec
 import numpy as np
 
-from edge.errors import SightpostError
+from edge.errors import SightpostError, one_line
 from trainer.cluster import Job, Report, leave_result
 from trainer.errors import ClusterError
 from trainer.progress import Step, Steps
@@ -61,21 +61,15 @@ def main(order: Path) -> int:
 
 
 def _train(job: Job, say: Callable[[Report], None]) -> Report:
-    jax.distributed.initialize(
-        job.address,
-        job.count,
-        job.rank,
-        coordinator_bind_address=job.address,
-        initialization_timeout=MEETING_TIMEOUT_S,
-        heartbeat_timeout_seconds=SILENCE_TIMEOUT_S,
-        shutdown_timeout_seconds=_FAREWELL_TIMEOUT_S,
-    )
+    steps = ReportedSteps(say)
+    with steps.step("meet the others") as step:
+        _meet(job)
+        step.outcome = f"process {job.rank} of {job.count}"
     parallel = keras.distribution.DataParallel(auto_shard_dataset=False)
     team = Team(job.rank, job.count, jax.device_count(), parallel.scope)
     common = np.frombuffer(job.common, np.uint8)
     if (team.first([common])[0] != common).any():
         raise ClusterError("was given other pictures or another recipe than process 0; give all of them the same")
-    steps = ReportedSteps(say)
     trained = train(
         job.data,
         Split(*job.parts),
@@ -90,6 +84,23 @@ def _train(job: Job, say: Callable[[Report], None]) -> Report:
         leave_result(job, trained)
     jax.distributed.shutdown()  # waits for the others
     return Report(stage=trained.stage, augment=trained.augment)
+
+
+def _meet(job: Job) -> None:
+    try:
+        jax.distributed.initialize(
+            job.address,
+            job.count,
+            job.rank,
+            coordinator_bind_address=job.address,
+            initialization_timeout=MEETING_TIMEOUT_S,
+            heartbeat_timeout_seconds=SILENCE_TIMEOUT_S,
+            shutdown_timeout_seconds=_FAREWELL_TIMEOUT_S,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f"the processes did not meet within {MEETING_TIMEOUT_S} s: {one_line(str(error))}"
+        ) from error
 
 
 class ReportedSteps(Steps):

@@ -188,6 +188,8 @@ def stream_to_file(
 
 def _key(data: DataSet, rows: Sequence[tuple[int, int]], recipe: Recipe, augment: AugmentRecipe) -> str:
     """Of everything that the features depend on, and nothing else: a search over heads shares one cache."""
+    import keras
+
     weights = resolve_weights(recipe.backbone)
     digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights and Path(weights).is_file() else weights
     everything = {
@@ -198,6 +200,8 @@ def _key(data: DataSet, rows: Sequence[tuple[int, int]], recipe: Recipe, augment
         "input": msgspec.to_builtins(recipe.input),
         "augment": msgspec.to_builtins(augment),
         "pooling": type(recipe.pooling).__name__,
-        "threads": os.cpu_count(),  # another number of threads gives other last bits
+        # Another number of threads and another library give other last bits.
+        "threads": os.cpu_count(),
+        "library": keras.backend.backend(),
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]

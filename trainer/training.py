@@ -184,8 +184,11 @@ def _features(task: Task, steps: Steps, workdir: Path) -> Features:
 
 
 def _finetune(task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[EpochRecord], None]) -> list[EpochRecord]:
+    import keras
+
     scratch = task.recipe.from_scratch
-    key = json.dumps([task.data.fingerprint, msgspec.to_builtins(task.recipe), task.parts.train])
+    made_by = keras.backend.backend()
+    key = json.dumps([task.data.fingerprint, msgspec.to_builtins(task.recipe), task.parts.train, made_by])
     checkpoint = Checkpoint(workdir / "finetune.npz", hashlib.sha256(key.encode()).hexdigest())
     with steps.step("train from scratch" if scratch else "fine-tune", task.recipe.finetune.epochs) as step:
         records = finetune(
