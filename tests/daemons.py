@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import cv2
+import numpy as np
 from brokers import eventually
 from commands import COMMANDS
 from models import plain, tiny_model
@@ -31,8 +32,10 @@ class Daemon:
     ) -> None:
         pictures = folder / "pictures"
         pictures.mkdir()
+        texture = np.random.default_rng(1).integers(0, 120, (48, 64, 1), np.uint8)  # one colour alone is a covered lens
         for number, color in enumerate(("red", "green")):
-            cv2.imwrite(str(pictures / f"{number}.png"), plain(color))
+            picture = cv2.addWeighted(plain(color, height_px=48, width_px=64), 0.8, texture.repeat(3, axis=2), 0.6, 0)
+            cv2.imwrite(str(pictures / f"{number}.png"), picture)
         tiny_model().write(folder / "colors.tflite")
         self.config = folder / "edge.toml"
         self.config.write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import subprocess
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from edge.record import Record
 
+KILLS = int(os.environ.get("SIGHTPOST_KILLS", "20"))
 ANSWERING = Path(__file__).parent.parent / "answering.py"
 
 
@@ -89,20 +91,23 @@ def test_a_kill_at_any_instant_loses_nothing_that_was_committed(path: Path) -> N
         assert states[f"sightpost/porch/{watch}/state"]["label"] == newest["label"]
 
 
-def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another_id(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(KILLS, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another_id(
+    path: Path, tmp_path: Path, kills: int
+) -> None:
     chance = random.Random(12)
     with mosquitto(tmp_path) as broker, Subscriber(broker.port) as subscriber:
-        safe = [answer_until_killed(path, run, broker.port, chance.uniform(0.05, 0.4)) for run in range(10)]
+        safe = [answer_until_killed(path, run, broker.port, chance.uniform(0.05, 0.4)) for run in range(kills)]
         eventually(
             lambda: subscriber.payloads("porch/status")[-1:] and subscriber.payloads("porch/status")[-1]["reason"]
         )
         assert subscriber.payloads("porch/status")[-1]["reason"] == "connection lost"
         delivered_before = len(without_repeats(subscriber.payloads("/event")))
         outbox = Outbox.open(path, OutboxConfig())
-        publisher = Publisher(outbox, settings(broker.port), TOPICS)
+        publisher = Publisher(outbox, settings(broker.port, replay_rate_hz=0), TOPICS)
         publisher.start()
-        publisher.stop(drain_timeout_s=30)
-        assert outbox.stats().pending == 0
+        eventually(lambda: outbox.stats().pending == 0, 200)
+        publisher.stop()
         outbox.close()
         eventually(lambda: subscriber.payloads("porch/status")[-1]["reason"] == "stopped")
         payloads = subscriber.payloads("/event")
@@ -110,6 +115,7 @@ def test_a_kill_while_publishing_loses_nothing_and_doubles_nothing_under_another
     for run, last_safe in enumerate(safe):
         assert_all_there({payload["label"] for payload in payloads}, run, last_safe)
     assert_in_order(payloads)
+    print(f"{kills} kills while publishing, {sum(last + 1 for last in safe)} known to be safe: 0 lost, 0 out of order")
 
 
 def test_a_broker_that_is_killed_in_mid_stream_costs_nothing(outbox: Outbox, tmp_path: Path) -> None:
