@@ -56,7 +56,7 @@ class Trials:
         passed = self._passed()
         if key in passed:
             return
-        _try(config, timeout_s)
+        try_model(config, timeout_s)
         self._remember([*passed, key])
 
     def _passed(self) -> list[str]:
@@ -86,7 +86,12 @@ def _key(sha256: str, config: ModelConfig) -> str:
     return hashlib.sha256(settings).hexdigest()
 
 
-def _try(config: ModelConfig, timeout_s: float) -> None:
+def try_model(config: ModelConfig, timeout_s: float = TIMEOUT_S) -> None:
+    """Load, prove and ask a model in a process of its own, whatever is known of it.
+
+    Raises:
+        ModelFileError: as ``Trials.require``.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", "edge.model_trial"],

@@ -88,7 +88,11 @@ def _try(subject: str, attempt: Callable[[], str]) -> Finding:
 
 def _model(config: ModelConfig) -> str:
     from edge.lineup import load_model
+    from edge.model_file import is_sealed
+    from edge.model_trial import try_model
 
+    if not is_sealed(Path(config.file)):
+        try_model(config)  # it could take us with it
     model = load_model(config)
     proof = (
         f"{model.file.card.golden.count} golden samples right"

@@ -152,6 +152,7 @@ def test_one_thread_that_hangs_silences_the_signs_of_life_and_is_named_once(
     assert "no progress for 31 s" in caplog.text
 
 
+@pytest.mark.slow
 def test_faults_that_repeat_do_not_flood_the_log(tmp_path: Path) -> None:
     """A camera that is not there, a broker that comes and goes, and commands that make no sense."""
     tiny_model().write(tmp_path / "colors.tflite")

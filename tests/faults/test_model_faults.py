@@ -15,6 +15,7 @@ from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
 from models import tiny_flatbuffer, tiny_model
 
+from edge.cli import check
 from edge.config import ModelConfig
 from edge.errors import ModelFileError
 from edge.model_file import GoldenSamples
@@ -86,12 +87,13 @@ def test_a_model_that_answers_otherwise_here_does_not_take_the_place_of_one_that
         Trials(tmp_path / "state").require(config, serving=True)
 
 
+@pytest.mark.slow
 def test_a_damaged_flatbuffer_takes_at_most_the_trial_with_it(tmp_path: Path) -> None:
     """Whatever a mutant does to the runtime, it comes to light in the trial, or it answers."""
     chance = np.random.default_rng(39)
     whole = bytearray(tiny_flatbuffer())
     outcomes = set()
-    for _ in range(6):
+    for _ in range(30):
         mutant = bytearray(whole)
         for position in chance.integers(8, len(mutant), 12):
             mutant[position] = int(chance.integers(0, 256))
@@ -101,6 +103,15 @@ def test_a_damaged_flatbuffer_takes_at_most_the_trial_with_it(tmp_path: Path) ->
         except ModelFileError:
             outcomes.add("refused")
     assert "refused" in outcomes
+
+
+def test_check_is_not_taken_along_by_a_model_that_crashes_the_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = foreign(tmp_path / "m.tflite")
+    a_runtime_that(CRASHING, tmp_path, monkeypatch)
+    with pytest.raises(ModelFileError, match="SIGSEGV"):
+        check._model(config)
 
 
 def test_a_disk_that_remembers_nothing_means_another_trial_and_no_more(tmp_path: Path) -> None:
