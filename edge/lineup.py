@@ -73,8 +73,7 @@ class Lineup:
                 trials.require(model, serving=before is not None)
                 models[name] = load_model(model, measured.get(name))
         watches = {
-            name: _reusable(old.watches, name, changed.watches)
-            or Watch(name, watch, models[watch.model], _lessons(name, config, models[watch.model]))
+            name: _reusable(old.watches, name, changed.watches) or join(name, config, models[watch.model])
             for name, watch in config.watches.items()
         }
         wanted = {watch.camera for watch in config.watches.values()}
@@ -107,10 +106,15 @@ def _reusable(known: dict[str, _T], name: str, changed: frozenset[str]) -> _T | 
     return None if name in changed else known.get(name)
 
 
-def _lessons(name: str, config: Config, model: Model) -> Lessons | None:
-    """What a watch that is taught answers with."""
-    is_taught = config.watches[name].kind == "teach"
-    return Lessons(lessons_path(config.device.state_dir, name), model) if is_taught else None
+def join(name: str, config: Config, model: Model) -> Watch:
+    """A watch of a configuration with its model, and with its lessons if it is taught.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    watch = config.watches[name]
+    lessons = Lessons(lessons_path(config.device.state_dir, name), model) if watch.kind == "teach" else None
+    return Watch(name, watch, model, lessons)
 
 
 def load_model(config: ModelConfig, measured: Setting | None = None) -> Model:

@@ -58,3 +58,8 @@ class Topics:
     def camera_status(self, camera: str) -> str:
         """Whether the camera delivers: retained."""
         return f"{self.prefix}/{self.device}/camera/{camera}/status"
+
+    @property
+    def check(self) -> str:
+        """Nothing but a trial of whether this device may speak here."""
+        return f"{self.prefix}/{self.device}/check"

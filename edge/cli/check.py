@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edge.cli.options import Commands
-    from edge.config import Config, ModelConfig
+    from edge.config import Config
+    from edge.model import Model
 
 BROKER_TIMEOUT_S = 5.0
 
@@ -67,8 +69,12 @@ def findings(config: Config) -> Iterator[Finding]:
     cameras.warm_up()
     size = f"{_counted(len(config.watches), 'watch', 'es')} on {_counted(len(config.cameras), 'camera')}"
     yield Finding("configuration", True, size, 0)  # noqa: FBT003  a record
-    for name, model in config.models.items():
-        yield _try(f"models.{name}", lambda model=model: _model(model))  # type: ignore[misc]
+    models: dict[str, Model] = {}
+    for name in config.models:
+        yield _try(f"models.{name}", partial(_model, name, config, models))
+    for name, watch in config.watches.items():
+        if watch.model in models:
+            yield _try(f"watches.{name}", partial(_watch, name, config, models[watch.model]))
     yield _try("outbox", lambda: _outbox(config))
     for name in config.cameras:
         yield _try(f"cameras.{name}", lambda name=name: _camera(name, config))  # type: ignore[misc]
@@ -86,7 +92,17 @@ def _try(subject: str, attempt: Callable[[], str]) -> Finding:
         return Finding(subject, False, str(error), error.exit_code)  # noqa: FBT003  a record
 
 
-def _model(config: ModelConfig) -> str:
+def _watch(name: str, config: Config, model: Model) -> str:
+    """Join the watch with its model, as the daemon does."""
+    from edge.lineup import join
+
+    watch = join(name, config, model)
+    if watch.embeds:
+        return "gives feature vectors"
+    return f"{watch.kind}: {', '.join(watch.labels) or 'nothing is taught yet'}"
+
+
+def _model(name: str, config: Config, models: dict[str, Model]) -> str:
     from edge.lineup import load_model
     from edge.model_file import is_sealed
     from edge.model_trial import try_model
@@ -153,7 +169,13 @@ def _camera(name: str, config: Config) -> str:
 
 
 def _broker(config: Config) -> str:
+    """Connect, and try whether the broker lets this device say and hear what it must."""
     from edge.publisher import probe_broker
+    from edge.topics import Topics
 
-    version = probe_broker(config.mqtt, BROKER_TIMEOUT_S)
-    return f"{config.mqtt.host}:{config.mqtt.port}: connected, {version}"
+    topics = Topics(config.mqtt.topic_prefix, config.device.id)
+    plain = config.sparkplug is None
+    hear = [topics.command("#")] if plain and config.commands.allow else []
+    version = probe_broker(config.mqtt, BROKER_TIMEOUT_S, say=topics.check if plain else None, hear=hear)
+    allowed = f", may say {topics.prefix}/{topics.device}/" if plain and version == "MQTT 5" else ""
+    return f"{config.mqtt.host}:{config.mqtt.port}: connected, {version}{allowed}"

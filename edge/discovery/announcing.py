@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge.messages import Topics
 
 LEVEL = "device"
-"""Topic level of discovery messages that describe a whole device: ``<prefix>/device/<id>/config``."""
+"""Topic level of discovery messages that describe a whole device: ``<prefix>/device/<device>/<whose>/config``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,15 @@ class Surroundings:
     @property
     def id(self) -> str:
         """Names this device among all of a broker, also where several prefixes are in use."""
-        return f"{self.topics.prefix.replace('/', '-')}_{self.topics.device}"
+        return f"{self._whose}_{self.topics.device}"
+
+    def topic(self, prefix: str) -> str:
+        """Where this device is described; its id is a level of its own, for a broker's access rules."""
+        return f"{prefix}/{LEVEL}/{self.topics.device}/{self._whose}/config"
+
+    @property
+    def _whose(self) -> str:
+        return self.topics.prefix.replace("/", "-")
 
 
 def announcements(
@@ -55,7 +63,7 @@ def announcements(
         subjects: its watches.
         before: the retained payloads that were said so far, by topic; those of discovery are the ones that matter.
     """
-    topic = None if prefix is None else f"{prefix}/{LEVEL}/{around.id}/config"
+    topic = None if prefix is None else around.topic(prefix)
     old = [said for said, payload in before.items() if payload and said != topic and is_description(said)]
     posts = [Post(said, b"", retain=True) for said in old]
     if topic is not None:

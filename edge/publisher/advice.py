@@ -18,6 +18,14 @@ def where(config: MqttConfig) -> str:
     return f"the broker at {config.host}:{config.port}"
 
 
+def not_allowed(config: MqttConfig, what: str, topic: str, reason: str) -> str:
+    """The broker lets us in, and no further."""
+    return (
+        f"{where(config)} does not let this device {what} {topic} ({reason}): "
+        f"see its access rules for {config.username or 'those without a user name'}"
+    )
+
+
 def unreachable(config: MqttConfig, error: OSError, now_s: float) -> str:
     """No TCP connection, or no TLS or WebSocket over it; ``now_s`` is what the wall clock says."""
     match error:

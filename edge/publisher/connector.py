@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.errors import BrokerError
+from edge.publisher import advice
 from edge.publisher.dialing import dial
-from edge.publisher.session import Session, Version, Will, WrongVersionError
+from edge.publisher.session import Notice, Session, Version, Will, WrongVersionError
 from edge.waker import Waker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge.config import MqttConfig
 
@@ -98,8 +100,11 @@ class Backoff:
         self._pause_s = self._first_s
 
 
-def probe_broker(config: MqttConfig, timeout_s: float) -> str:
+def probe_broker(config: MqttConfig, timeout_s: float, *, say: str | None = None, hear: Sequence[str] = ()) -> str:
     """Connect once, as a client of its own that disturbs nobody, and say in which version: ``MQTT 5``.
+
+    An empty message on the topic ``say`` and subscriptions to the topics ``hear`` try what the broker allows; in MQTT
+    3.1.1 it keeps to itself what it thinks of the message.
 
     Raises:
         BrokerError: what is wrong, and what to do about it.
@@ -109,7 +114,27 @@ def probe_broker(config: MqttConfig, timeout_s: float) -> str:
         patient = msgspec.structs.replace(config, connect_timeout_s=timeout_s)
         client_id = f"sightpost-probe-{random.randrange(16**8):08x}"  # noqa: S311  no secret
         session = Connector(patient, client_id, waker).connect(will=None)
-        session.close()
+        try:
+            for topic in hear:
+                session.subscribe(topic)
+            if say is not None:
+                _speak(session, config, say, timeout_s)
+            session.close()
+        finally:
+            session.abort()
         return f"MQTT {session.version}"
     finally:
         waker.close()
+
+
+def _speak(session: Session, config: MqttConfig, topic: str, timeout_s: float) -> None:
+    """Say nothing, and wait for what the broker makes of that, and of the subscriptions before."""
+    session.publish(Notice(topic, b""))
+    give_up_s = time.monotonic() + timeout_s
+    while not (acks := session.step(max(0.0, give_up_s - time.monotonic()))):
+        if time.monotonic() > give_up_s:
+            raise BrokerError(advice.deaf(config, timeout_s))
+    if acks[0].refusal is not None:
+        raise BrokerError(advice.not_allowed(config, "say", topic, acks[0].refusal))
+    for denied in session.denied():
+        raise BrokerError(advice.not_allowed(config, "hear", denied, "subscription refused"))

@@ -49,7 +49,7 @@ def daemon(config: Path) -> Iterator[subprocess.Popen[str]]:
             yield one
         finally:
             one.terminate()
-            one.communicate(timeout=30)
+            print(one.communicate(timeout=30)[1])  # for who has to find out why it failed
 
 
 def configuration(folder: Path, port: int, *watches: str) -> Path:
@@ -67,7 +67,7 @@ def configuration(folder: Path, port: int, *watches: str) -> Path:
         f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = 5\nloop = true\nfrozen_after_s = 0\n'
         + "".join(
             f'[models.{kind}]\nfile = "{kind}.tflite"\n[watches.{kind}]\ncamera = "yard"\nmodel = "{kind}"\n'
-            f"[watches.{kind}.picture]\\nmax_px = 64\\n"
+            f"[watches.{kind}.picture]\nmax_px = 64\n"
             for kind in watches
         )
     )

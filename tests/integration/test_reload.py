@@ -112,7 +112,7 @@ def test_what_changed_is_restarted_and_the_rest_goes_on(device: Device, broker: 
         device.reload()
         sees(subscriber, "door")
         eventually(lambda: {} in subscriber.payloads("porch/bin/state"), what="what is gone is taken back")
-        eventually(lambda: subscriber.on("homeassistant/device/sightpost_porch/config"))
+        eventually(lambda: subscriber.on("homeassistant/device/porch/sightpost/config"))
         eventually(lambda: subscriber.payloads("porch/status")[-1]["reason"] is None)
         assert device.decoders() == before, "its camera is the same"
         assert "it has changed: watches.bin, watches.door, the connection" in device.said()

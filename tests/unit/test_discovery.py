@@ -24,7 +24,7 @@ from edge.record import Post, Record, Stamp
 LABELS = {"few": ("open", "shut"), "odd": ODD_LABELS, "many": tuple(map(str, range(1000)))}
 TOPICS = Topics("sightpost", "porch")
 AROUND = Surroundings(TOPICS, ["yard"], "1.2.3")
-TOPIC = "homeassistant/device/sightpost_porch/config"
+TOPIC = "homeassistant/device/porch/sightpost/config"
 GATE = Subject("gate", "yard", "classify", ("open", "shut"))
 DOOR = Subject("door", "yard", "binary", ("no", "yes"))
 PARK = Subject("park", "yard", "multilabel", ("cat", "Cat", "dog"))
