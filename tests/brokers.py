@@ -171,7 +171,8 @@ class Subscriber:
         return [message.payload for message in self.on(topic_end)]
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        payload = msgspec.json.decode(message.payload) if message.payload else {}
+        is_picture = message.topic.endswith("/image")
+        payload = msgspec.json.decode(message.payload) if message.payload and not is_picture else {}
         self.received.append(Received(message.topic, payload, message.retain))
 
 
