@@ -107,9 +107,9 @@ def _model(name: str, config: Config, models: dict[str, Model]) -> str:
     from edge.model_file import is_sealed
     from edge.model_trial import try_model
 
-    if not is_sealed(Path(config.file)):
-        try_model(config)  # it could take us with it
-    model = load_model(config)
+    if not is_sealed(Path(config.models[name].file)):
+        try_model(config.models[name])  # it could take us with it
+    model = models[name] = load_model(config.models[name])
     proof = (
         f"{model.file.card.golden.count} golden samples right"
         if model.file.card and model.file.card.golden
