@@ -32,8 +32,11 @@ $(TFLITE_STAMP): requirements/device-tflite-runtime.txt
 demo: venv  ## train on a simulated camera, run the daemon, show the messages (about two minutes)
 	$(BIN)/python -W ignore examples/demo/demo.py
 
-system:  # mosquitto and strace, where they can be had
+RTSP_SERVER := python3-gi gir1.2-gst-rtsp-server-1.0 $(addprefix gstreamer1.0-plugins-,base good bad ugly)
+
+system:  # mosquitto, strace and a real RTSP server, where they can be had
 	@command -v mosquitto >/dev/null && command -v mosquitto_sub >/dev/null && command -v strace >/dev/null || .ci/install-system-packages mosquitto mosquitto-clients strace
+	@/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null || .ci/install-system-packages $(RTSP_SERVER)
 
 test: venv $(TFLITE_STAMP) system  ## all tests but the slow fault tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"

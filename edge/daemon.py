@@ -21,8 +21,6 @@ import edge
 from edge import camera as cameras
 from edge import discovery
 from edge.commands import Desk
-from edge.commands.handlers import on_watches, snapshots, then
-from edge.commands.teaching import teaching
 from edge.config.difference import Difference, difference
 from edge.errors import ConfigError, SightpostError
 from edge.lineup import Lineup
@@ -156,6 +154,11 @@ class Daemon:
 
     def _handlers(self) -> dict[str, Handler]:
         """Who does what may be asked for over MQTT."""
+        if not self._config.commands.allow:
+            return {}
+        from edge.commands.handlers import on_watches, snapshots, then
+        from edge.commands.teaching import teaching
+
         handlers = on_watches(self._observer, lambda: self._config.watches)
         handlers["snapshot"] = snapshots(self._observer, self._photographer, lambda: self._config.watches)
         handlers["teach"] = teaching(self._observer, self._config.device.state_dir, lambda: self._config.watches)

@@ -137,6 +137,8 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
         missed: looks that were due and not taken because the device was busy.
         untrusted: frames that were worth nothing.
         pictures_lost: pictures that were overtaken by a newer one before they were made, or too large.
+        drift: how unlike training what it sees has become: 0 is not at all, above 0.25 is much; ``null`` where nothing
+            can be said.
         samples: pictures that were kept for the next training.
         samples_lost: pictures that were to be kept, and the disk was too slow or did not take them.
         at: when it was said.
@@ -152,6 +154,7 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
     missed: int
     untrusted: int
     pictures_lost: int
+    drift: float | None = None
     samples: int = 0
     samples_lost: int = 0
     at: str

@@ -62,6 +62,30 @@ class UnknownRule(msgspec.Struct, frozen=True, kw_only=True):
     arrays: dict[str, PackedArray] = {}
 
 
+class Bins(msgspec.Struct, frozen=True, kw_only=True):
+    """How ``count`` pictures were spread: the inner edges of bins, and what share (0…1) of them lay in each bin."""
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    count: Annotated[int, msgspec.Meta(ge=1)]
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if len(self.shares) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
+            raise ValueError("between n edges in their order lie n + 1 shares")
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """How pictures that were not learnt from were answered; a device compares its own with them.
+
+    Attributes:
+        bins: by what was measured (``score``: the highest; ``likeness``: the unknown rule's value), and by the label
+            with the highest score; those of the label ``""`` are all together.
+    """
+
+    bins: dict[str, dict[str, Bins]]
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """``card.json``.
 
@@ -80,6 +104,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float = 1.0
     thresholds: dict[str, float] = {}
     unknown: UnknownRule | None = None
+    reference: Reference | None = None
     golden: Golden | None = None
     metrics: dict[str, Any] = {}
     provenance: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge.answer import STALE
 from edge.camera.supervision import reason_for
+from edge.drift import NOTABLE
 from edge.errors import one_line
 from edge.messages import (
     AnswerMessage,
@@ -69,6 +70,7 @@ class Reporter:
         self._monotonic = monotonic
         self._boot_id = boot_id()
         self._samples = samples
+        self._daily = Throttle(86_400.0, monotonic)
         self._throttle = Throttle(monotonic=monotonic)
         self._camera_states: dict[str, tuple[str, float]] = {}
         self._told: dict[str, tuple[int, int]] = {}
@@ -132,6 +134,7 @@ class Reporter:
         for watch in watches:
             tally, cadence = watch.tally, watch.cadence
             kept, lost = self._samples(watch.name)
+            drift = watch.drift.number()
             message = WatchStatusMessage(
                 device=self._topics.device,
                 watch=watch.name,
@@ -143,12 +146,19 @@ class Reporter:
                 missed=cadence.missed,
                 untrusted=tally.untrusted,
                 pictures_lost=tally.pictures_lost,
+                drift=None if drift is None else round(drift, 3),
                 samples=kept,
                 samples_lost=lost,
                 at=utc(self._clock()),
                 clock=self._stamp(),
             )
             self._put(Post(self._topics.watch_status(watch.name), message, retain=True))
+            if drift is not None and drift > NOTABLE and self._daily.allows(watch.name):
+                logger.warning(
+                    "watch %s: what it sees has become unlike what its model was trained with (drift %.2f); look at "
+                    "the camera (moved, dirty, out of focus), or train with pictures of now",
+                    watch.name, drift,
+                )  # fmt: skip
         self._warn_of_missed(watches)
 
     def _warn_of_missed(self, watches: Sequence[Watch]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from edge.answer import STALE, UNKNOWN
 from edge.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
 from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
+from edge.drift import Drift
 from edge.errors import ConfigError, SightpostError
 from edge.motion import MotionGate
 from edge.region import Region
@@ -132,6 +133,7 @@ class Watch:
         self.region = Region.of(name, config)
         self.cadence = Cadence(config.interval_s)
         self.tally = Tally()
+        self.drift = Drift(None if teaches or model.file.card is None else model.file.card.reference)
         self._rules = rules_of(config, self.kind, {} if teaches else model.thresholds)
         self._decision = Decision()
         self._schedule = Schedule.parse(config.schedule)
@@ -271,10 +273,20 @@ class Watch:
                 lost = self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
                 return replace(lost, embedding=prediction.embedding)
             prediction = self._taught.answer(prediction.embedding)
+        elif self.drift.wants(frame.clock_s):
+            self._compare(prediction, frame.clock_s)
         self._answered_s = frame.clock_s
         after = decide(self._decision, prediction, frame.clock_s, self._rules)
         self.tally.unknown += after.recent[-1] == UNKNOWN
         return replace(self._judged(after, frame, after.seen), embedding=prediction.embedding)
+
+    def _compare(self, prediction: Prediction, clock_s: float) -> None:
+        """Count a look for the question whether pictures are still like those in training."""
+        best = int(np.argmax(prediction.scores))
+        values = {"score": float(prediction.scores[best])}
+        if self.model.known is not None:
+            values["likeness"] = self.model.known.value(prediction.scores, prediction.embedding)
+        self.drift.see(prediction.labels[best], values, clock_s)
 
     def _refused(self, frame: Frame, reason: str, asked: list[Future[Answer | Embedded]]) -> Answer | None:
         self.tally.untrusted += 1

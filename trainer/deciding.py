@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
+from trainer.calibrate import sigmoid, softmax
 from trainer.data import balanced
+from trainer.reference import reference
 from trainer.settle import settle
 from trainer.views import Pictures, batches
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edge.model_card import InputSpec, ModelCard
+    from edge.model_card import InputSpec, ModelCard, Reference
     from trainer.data import DataSet
     from trainer.recipe import UnknownRecipe
     from trainer.settle import Settled
@@ -49,10 +51,25 @@ def calibrated_card(card: ModelCard, trained: Trained, data: DataSet, parts: Spl
         thresholds=settled.thresholds,
         metrics={**card.metrics, **settled.metrics},
     )
-    if card.kind != "classify" or recipe.method == "none" or len(parts.validation) < LEAST_FOR_A_RULE:
-        return card
-    rule = _unknown(card, trained, data, parts, recipe)
-    return replace(card, unknown=rule.unknown, metrics={**card.metrics, "unknown": rule.metrics["unknown"]})
+    if card.kind == "classify" and recipe.method != "none" and len(parts.validation) >= LEAST_FOR_A_RULE:
+        rule = _unknown(card, trained, data, parts, recipe)
+        card = replace(card, unknown=rule.unknown, metrics={**card.metrics, "unknown": rule.metrics["unknown"]})
+    return replace(card, reference=_reference(card, trained, parts))
+
+
+def _reference(card: ModelCard, trained: Trained, parts: Split) -> Reference | None:
+    """How pictures that were not learnt from are answered, where one answer is given for each."""
+    seen = trained.validation
+    scaled = seen.logits / np.float32(card.temperature)
+    if card.kind == "classify":
+        scores = softmax(scaled)
+    elif card.kind == "binary":
+        scores = np.hstack([1 - sigmoid(scaled), sigmoid(scaled)])
+    else:
+        return None
+    # A cross-validated head has answers for pictures that the centres were made of.
+    embeddings = seen.embeddings if len(seen.logits) == len(parts.validation) else None
+    return reference(card.labels, scores, embeddings, card.unknown)
 
 
 def _unknown(card: ModelCard, trained: Trained, data: DataSet, parts: Split, recipe: UnknownRecipe) -> Settled:

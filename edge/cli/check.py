@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge import PICTURE_SUFFIXES
 from edge.cli.looking import frames_of
 from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError, one_line
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from edge.cli.options import Commands
-    from edge.config import Config
+    from edge.config import CameraConfig, Config
     from edge.model import Model
 
 BROKER_TIMEOUT_S = 5.0
@@ -157,6 +159,8 @@ def _camera(name: str, config: Config) -> str:
     from edge.camera import Camera
     from edge.region import Region
 
+    if config.cameras[name].hot is not None:
+        return _hot_folder(name, config.cameras[name])
     watches = {watch: each for watch, each in config.watches.items() if each.camera == name}
     with Camera(name, config.cameras[name]) as camera:
         frame = next(frames_of(camera, config.cameras[name]), None)
@@ -165,7 +169,18 @@ def _camera(name: str, config: Config) -> str:
         for watch, each in watches.items():
             Region.of(watch, each).cut(frame.image)
         status = camera.status
-        return f"{status.width_px}x{status.height_px} at {status.rate_hz:.1f} frames/s"
+        found = f"{status.width_px}x{status.height_px} at {status.rate_hz:.1f} frames/s"
+        return "; ".join((found, *status.notes))
+
+
+def _hot_folder(name: str, config: CameraConfig) -> str:
+    """See that a daemon could work with it; opening it would take its pictures."""
+    folder = Path(str(config.source))
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CameraError(
+            f"camera {name}: {folder}: no folder that this user may write to; make it, or give the right to"
+        )
+    return f"{folder}: {sum(path.suffix.lower() in PICTURE_SUFFIXES for path in folder.iterdir())} pictures wait"
 
 
 def _broker(config: Config) -> str:

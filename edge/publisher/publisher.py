@@ -169,7 +169,8 @@ class Publisher:
         session = self._connector.connect(will, cancelled=self._cancelled)
         opened_s = self._monotonic()
         try:
-            logger.info("Connected to %s in MQTT %s.", advice.where(self._config), session.version)
+            if self._throttle.allows("connected"):
+                logger.info("Connected to %s in MQTT %s.", advice.where(self._config), session.version)
             self._connected, self._away = True, False
             self._serve(session)
             session.close()

@@ -9,60 +9,22 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from watching import Watcher, free_port, waited_s
 
 from edge.camera import Camera, recorded_frames
 from edge.config import CameraConfig
 from edge.errors import CameraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edge.frame import Frame
 
 GATE = CameraConfig(source="scene:gate", rate_hz=20, read_timeout_s=2, open_timeout_s=20, stale_after_s=1.0)
-
-
-def waited_s() -> float:
-    """Seconds since boot for which a busy machine made somebody wait, as the kernel counts them: no fault of ours."""
-    kinds = [Path("/proc/pressure") / kind for kind in ("cpu", "memory", "io")]
-    some = [kind.read_text().split("\n")[0] for kind in kinds if kind.exists()]
-    return sum(int(line.rpartition("total=")[2]) for line in some) / 1e6
-
-
-class Watcher:
-    """Serves cameras as the daemon's one observing thread does, asking each for every frame."""
-
-    def __init__(self, *cameras: Camera) -> None:
-        self.cameras = cameras
-        self.frames: dict[str, list[Frame]] = {camera.name: [] for camera in cameras}
-        self.states: dict[str, list[str]] = {camera.name: [] for camera in cameras}
-        self.longest_s = 0.0
-
-    def until(self, condition: Callable[[], bool], *, timeout_s: float = 90.0) -> None:
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline_s, [camera.status for camera in self.cameras]
-            wait([camera.connection for camera in self.cameras if camera.connection], timeout=0.02)
-            started_s = time.monotonic()
-            for camera in self.cameras:
-                camera.request()
-                for frame in camera.receive():
-                    self.frames[camera.name].append(frame)
-                    camera.release(frame)
-                camera.tick(time.monotonic())
-                if self.states[camera.name][-1:] != [camera.status.state]:
-                    self.states[camera.name].append(camera.status.state)
-            self.longest_s = max(self.longest_s, time.monotonic() - started_s)
-
-    def until_more(self, camera: Camera, count: int, *, timeout_s: float = 90.0) -> None:
-        wanted = len(self.frames[camera.name]) + count
-        self.until(lambda: len(self.frames[camera.name]) >= wanted, timeout_s=timeout_s)
 
 
 def pid_of(camera: Camera) -> int:
@@ -169,12 +131,6 @@ class Handler(BaseHTTPRequestHandler):
 
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def mjpeg_server(port: int, width_px: int = 128) -> subprocess.Popen[bytes]:

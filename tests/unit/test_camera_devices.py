@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,9 +12,10 @@ import numpy as np
 import pytest
 
 from edge.camera.capture import as_bgr
-from edge.camera.device import configure
+from edge.camera.device import _PROPERTIES, configure
 from edge.camera.turned import turned
 from edge.config import CameraConfig, parse_config
+from edge.config.camera import CONTROLS
 from edge.errors import ConfigError
 
 PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
@@ -113,3 +117,20 @@ def test_what_cannot_be_meant_is_refused_when_the_configuration_is_read(
     assert complaint in str(refusal.value)
     assert refusal.value.exit_code == 78
     assert "a:b" not in str(refusal.value)
+
+
+def test_every_camera_of_the_documentation_is_understood(tmp_path: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text(encoding="utf-8")
+    blocks = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+    assert len(blocks) >= 5
+    cameras = {name: camera for block in blocks for name, camera in block["cameras"].items()}
+    raw = {
+        "device": {"id": "gate-1"},
+        "cameras": cameras,
+        "models": {"parts": {"file": "parts.tflite"}},
+        "watches": {name: watch for block in blocks for name, watch in block.get("watches", {}).items()},
+    }
+    assert set(parse_config(raw, where="docs", base=tmp_path).cameras) == set(cameras)
+    listed = re.search(r"Known\s+controls:(.*?);", text, re.DOTALL)
+    assert listed is not None
+    assert tuple(re.findall(r"`(\w+)`", listed[1])) == CONTROLS == tuple(sorted(_PROPERTIES))
