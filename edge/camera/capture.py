@@ -126,9 +126,10 @@ def open_stream(config: CameraConfig, url: str) -> LiveCapture:
         CameraError: nothing answers there in time, or what answers is no video.
     """
     began_s = time.monotonic()
-    capture = _open_url(config, url, _QUICK)
-    if not capture.isOpened() and time.monotonic() - began_s < config.open_timeout_s / 3:
-        capture = _open_url(config, url, "")
+    capture = _open_url(config, url, _QUICK, config.open_timeout_s)
+    left_s = config.open_timeout_s - (time.monotonic() - began_s)
+    if not capture.isOpened() and left_s > config.open_timeout_s / 2:
+        capture = _open_url(config, url, "", left_s)
     if not capture.isOpened():
         raise CameraError(
             f"{config.shown} cannot be opened: no answer within {config.open_timeout_s:g} s, refused, or no video"
@@ -136,14 +137,14 @@ def open_stream(config: CameraConfig, url: str) -> LiveCapture:
     return LiveCapture(capture, config.shown)
 
 
-def _open_url(config: CameraConfig, url: str, probing: str) -> cv2.VideoCapture:
+def _open_url(config: CameraConfig, url: str, probing: str, timeout_s: float) -> cv2.VideoCapture:
     if url.startswith("rtsp"):
         # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
         # packets, and without nobuffer the first frame is a second old.
         options = f"rtsp_transport;{config.transport}|fflags;nobuffer{probing}"
         os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
     # These work only as parameters of opening.
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(config.open_timeout_s * 1000)]
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(timeout_s * 1000)]
     timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(config.read_timeout_s * 1000)]
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
 

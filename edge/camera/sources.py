@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from edge.camera.capture import VideoFile, open_pipeline, open_stream
 from edge.camera.device import open_device
 from edge.camera.hot_folder import HotFolder
+from edge.camera.identity import Credentials
 from edge.camera.pictures import PictureFolder
 from edge.camera.scene import STORY_SEED, GateScene
 from edge.camera.source import Grab, Source
 from edge.camera.turned import Turned
-from edge.camera.web import Credentials, open_http
 from edge.config.source import Kind
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _opened(config: CameraConfig) -> Source:
         case Kind.DEVICE:
             return open_device(config)
         case Kind.STREAM if str(config.source).startswith("http"):
+            from edge.camera.web import open_http  # has HTTP and TLS, which other cameras do without
+
             return open_http(config)
         case Kind.STREAM:
             return open_stream(config, Credentials(config).url)

@@ -11,7 +11,6 @@ import time
 from http.client import HTTPException, HTTPResponse
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from urllib.request import (
     HTTPBasicAuthHandler,
     HTTPDefaultErrorHandler,
@@ -29,8 +28,8 @@ from urllib.request import (
 import numpy as np
 
 from edge.camera.capture import open_stream
+from edge.camera.identity import Credentials
 from edge.camera.source import Grab, Source
-from edge.credentials import read_secret
 from edge.errors import CameraError, PictureError
 from edge.preprocess import decode_picture
 
@@ -47,26 +46,6 @@ _MAX_LINE_BYTES = 1024
 _MAX_LINES = 64
 _LONGEST_NAP_S = 0.5
 _UNAUTHORIZED = 401
-
-
-class Credentials:
-    """Who we are to a camera: from ``username`` and ``password_file``, or from the address itself."""
-
-    def __init__(self, config: CameraConfig) -> None:
-        parts = urlsplit(str(config.source))
-        where = parts.netloc.rpartition("@")[2]
-        self.plain_url = urlunsplit(parts._replace(netloc=where))
-        self.username: str | None = None
-        self.password = ""
-        self.url = str(config.source)
-        if config.username is not None:
-            self.username = config.username
-            if config.password_file is not None:
-                self.password = read_secret(config.password_file, "password_file", error=CameraError)
-            user_info = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
-            self.url = urlunsplit(parts._replace(netloc=f"{user_info}@{where}"))
-        elif parts.username is not None:
-            self.username, self.password = unquote(parts.username), unquote(parts.password or "")
 
 
 class Client:
