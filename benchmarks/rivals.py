@@ -7,7 +7,6 @@ files that a walk of the folder meets.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,11 +30,10 @@ EPOCHS, BATCH, HELD_BACK, CALIBRATION = 50, 16, 0.2, 300
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """What a rival made, and how long that took."""
+    """What a rival made."""
 
     float_tflite: bytes
     int8_tflite: bytes
-    seconds: float
 
 
 def frigate(data: DataSet, indices: list[int], weights: Path) -> Rival:
@@ -43,7 +41,6 @@ def frigate(data: DataSet, indices: list[int], weights: Path) -> Rival:
     import keras
     from keras import layers
 
-    started = time.perf_counter()
     keras.utils.set_random_seed(1)
     rng = np.random.default_rng(1)
     base = keras.applications.MobileNetV2(
@@ -72,7 +69,7 @@ def frigate(data: DataSet, indices: list[int], weights: Path) -> Rival:
             shuffle=False,
             verbose=0,
         )
-    return Rival(*_converted(model, data, indices), time.perf_counter() - started)
+    return Rival(*_converted(model, data, indices))
 
 
 def _epoch(data: DataSet, kept: list[int], rng: np.random.Generator) -> Iterator[tuple[npt.NDArray[np.float32], ...]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,7 @@ from trainer.backbone_blocks import unfreeze
 from trainer.balance import sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.features import embeddings
+from trainer.head_recipe import Flatten
 from trainer.network import joined, twin
 from trainer.optimizers import build_loss, build_optimizer
 from trainer.scored import Scored, answer_targets
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import keras
     import numpy.typing as npt
 
+    from edge.frame import Image
     from trainer.data import DataSet
     from trainer.network import Network
     from trainer.recipe import AugmentRecipe, Recipe
@@ -49,6 +52,17 @@ class Task:
     recipe: Recipe
     augment: AugmentRecipe
     team: Team = ALONE
+
+
+def sizes_px(recipe: Recipe) -> list[int]:
+    """The side of the training pictures in each epoch: ``early_size`` during the first half, then ``train_size``."""
+    side, finetune = recipe.backbone.size_px, recipe.finetune
+    if side % _STRIDE or isinstance(recipe.pooling, Flatten):
+        return [side] * finetune.epochs
+    early, late = (
+        max(_STRIDE, round(side * size / _STRIDE) * _STRIDE) for size in (finetune.early_size, finetune.train_size)
+    )
+    return [early if epoch < finetune.epochs // 2 else late for epoch in range(finetune.epochs)]
 
 
 def score_pictures(task: Task) -> Scored:
@@ -109,15 +123,11 @@ class _Run:
     def __init__(self, task: Task, *, mixed_precision: bool) -> None:
         recipe = task.recipe.finetune
         self._task = task
-        side = task.recipe.backbone.size_px
-        smaller = round(side * recipe.train_size / _STRIDE) * _STRIDE
-        is_fixed = side % _STRIDE or task.recipe.pooling.__class__.__name__ == "Flatten"
-        size_px = side if is_fixed else smaller
-        spec = msgspec.structs.replace(task.pictures.spec, height_px=size_px, width_px=size_px)
-        train = task.parts.train
-        targets, balance = task.data.targets(train), task.recipe.train.balance
+        self._sizes_px = sizes_px(task.recipe)
+        size_px = self._sizes_px[0] if len(set(self._sizes_px)) == 1 else None
+        targets, balance = task.data.targets(task.parts.train), task.recipe.train.balance
         self._batches = TrainingBatches(
-            view=lambda row, seed: task.pictures.view(train[row], spec, task.augment, seed),
+            view=functools.partial(self._view, self._sizes_px[0]),
             wanted=answer_targets(task.network.kind, targets),
             weights=sample_weights(targets) if balance != "none" else np.ones(len(targets), np.float32),
             balance=balance,
@@ -126,7 +136,7 @@ class _Run:
             seed=task.recipe.seed,
             team=task.team,
         )
-        self._shown = joined(task.network, task.recipe, side)
+        self._shown = joined(task.network, task.recipe, task.recipe.backbone.size_px)
         initial = task.team.first(self._shown.get_weights())
         with task.team.scope():
             copy = twin(task.network, size_px, dtype="mixed_float16" if mixed_precision else None)
@@ -149,9 +159,12 @@ class _Run:
     def epoch(self, epoch: int) -> tuple[EpochRecord, Scored]:
         """Train for one epoch, move the average, and ask the validation pictures about it."""
         started = time.perf_counter()
+        batches = replace(self._batches, view=functools.partial(self._view, self._sizes_px[epoch]))
         with self._task.team.scope():
+            if epoch and self._sizes_px[epoch] != self._sizes_px[epoch - 1]:
+                self._model.make_train_function(force=True)  # as if it began here: the same after an interruption
             fitted = self._model.fit(
-                self._batches.epoch(epoch),
+                batches.epoch(epoch),
                 steps_per_epoch=self._batches.steps,
                 epochs=epoch + 1,
                 initial_epoch=epoch,
@@ -167,6 +180,11 @@ class _Run:
         stage = "scratch" if self._task.recipe.from_scratch else "finetune"
         seconds = time.perf_counter() - started
         return EpochRecord(stage, epoch + 1, loss, scored.loss, scored.accuracy, seconds), scored
+
+    def _view(self, size_px: int, row: int, seed: Sequence[int]) -> Image:
+        task = self._task
+        spec = msgspec.structs.replace(task.pictures.spec, height_px=size_px, width_px=size_px)
+        return task.pictures.view(task.parts.train[row], spec, task.augment, seed)
 
     def show(self, weights: Sequence[npt.NDArray[np.float32]]) -> None:
         """Put weights into the network that will be exported."""

@@ -80,8 +80,8 @@ def with_new_head(network: Network, recipe: Recipe, classes: int) -> Network:
     return replace(network, head=head)
 
 
-def joined(network: Network, recipe: Recipe, size_px: int) -> keras.Model:
-    """Backbone and head of the network as one model, raw pixels to logits."""
+def joined(network: Network, recipe: Recipe, size_px: int | None) -> keras.Model:
+    """Backbone and head of the network as one model, raw pixels to logits; ``None`` for pictures of several sizes."""
     import keras
 
     assert network.head is not None  # noqa: S101  an embed model has nothing to train
@@ -90,7 +90,7 @@ def joined(network: Network, recipe: Recipe, size_px: int) -> keras.Model:
     return keras.Model(pixels, network.head(pool(recipe.pooling, features)), name="joined")
 
 
-def twin(network: Network, size_px: int, *, dtype: str | None = None) -> Network:
+def twin(network: Network, size_px: int | None, *, dtype: str | None = None) -> Network:
     """The same layers with weights of their own, which train: for pictures of another size, in another precision.
 
     ``joined`` models of both have the same weights in the same order.

@@ -32,6 +32,7 @@ SMALL = {
     "finetune.blocks": 1,
     "finetune.epochs": 4,
     "finetune.batch_size": 8,
+    "finetune.early_size": 0.5,
     "finetune.train_size": 1.0,
     "train.epochs": 6,
     "split.validation": 0.25,
