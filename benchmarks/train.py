@@ -13,16 +13,15 @@ import argparse
 import functools
 import os
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import cifar10
 import numpy as np
 import numpy.typing as npt
 import rivals
+from cost import Cost, measured
 from rich.console import Console
 
 from edge.model import Model
@@ -41,19 +40,10 @@ from trainer.training import train
 
 Say = Callable[[str], None]
 Answers = npt.NDArray[np.int64]
-T = TypeVar("T")
 UNSEEN = 0.25
 OUTER_SEED = 7
 DATA = Path(os.environ.get("SIGHTPOST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = DATA / "weights" / "imagenet_mobilenetv2_0.35_224_notop.weights.h5"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a training took: by the clock, and by the processors, which other programs do not lengthen as much."""
-
-    wall_s: float
-    cpu_s: float
 
 
 def main() -> None:
@@ -141,13 +131,6 @@ def answers(content: bytes, labels: tuple[str, ...], paths: list[Path]) -> Answe
     return np.array([int(model.predict(read_picture(path)).scores.argmax()) for path in paths])
 
 
-def measured(work: Callable[[], T]) -> tuple[T, Cost]:
-    """The result of some work, and what it took."""
-    started, cpu = time.perf_counter(), time.process_time()
-    result = work()
-    return result, Cost(time.perf_counter() - started, time.process_time() - cpu)
-
-
 def outer_split(data: DataSet, seed: int) -> tuple[list[int], list[int]]:
     """Samples that may be seen, and those that judge: of each class a quarter, by the seed."""
     rng = np.random.default_rng(seed)
@@ -164,8 +147,7 @@ def line(name: str, truth: Answers, floats: Answers, int8s: Answers, cost: Cost)
     recalls = [float((int8s == truth)[truth == label].mean()) for label in np.unique(truth)]
     return (
         f"{name:20} int8 {(int8s == truth).mean():6.1%}  float {(floats == truth).mean():6.1%}  "
-        f"same answer {(int8s == floats).mean():6.1%}  mean over classes {np.mean(recalls):6.1%}  "
-        f"{cost.wall_s:6.0f} s, {cost.cpu_s:5.0f} s of processor"
+        f"same answer {(int8s == floats).mean():6.1%}  mean over classes {np.mean(recalls):6.1%}  {cost}"
     )
 
 

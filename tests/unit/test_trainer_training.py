@@ -12,7 +12,10 @@ import pytest
 from trainer.balance import order, sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.features import stream_to_file
+from trainer.finetune import sizes_px
 from trainer.mix import draw_mix, mix
+from trainer.parameters import with_parameters
+from trainer.recipe import Recipe
 from trainer.scored import Scored
 from trainer.views import ahead
 
@@ -88,6 +91,14 @@ def test_a_binary_answer_is_about_the_second_label() -> None:
     targets = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
     scored = Scored("binary", np.array([[-3.0], [2.0], [-1.0]], np.float32), np.zeros((3, 0), np.float32), targets)
     assert scored.accuracy == pytest.approx(2 / 3)
+
+
+def test_fine_tuning_begins_with_small_pictures() -> None:
+    recipe = with_parameters(Recipe(), {"finetune.epochs": 5})
+    assert sizes_px(recipe) == [128, 128, 192, 192, 192]
+    assert sizes_px(with_parameters(recipe, {"finetune.early_size": 0.86})) == [192] * 5
+    assert sizes_px(with_parameters(recipe, {"backbone.size_px": 32})) == [32] * 5, "never less than a stride"
+    assert sizes_px(with_parameters(recipe, {"backbone.size_px": 299})) == [299] * 5, "others would be padded otherwise"
 
 
 def test_a_checkpoint_comes_back_whole_or_not_at_all(tmp_path: Path) -> None:
