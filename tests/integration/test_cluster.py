@@ -37,6 +37,7 @@ TINY = {
     "finetune.blocks": 2,
     "finetune.epochs": 3,
     "finetune.batch_size": 8,
+    "finetune.early_size": 1.0,
     "finetune.train_size": 1.0,
     "finetune.learning_rate": 0.05,
     "finetune.optimizer": "sgd",
