@@ -8,6 +8,7 @@ every time, and the shift that rounding leaves behind is taken back (``trainer.b
 from __future__ import annotations
 
 import re
+import tempfile
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,21 @@ CORRECTION_PICTURES = 24
 
 
 def to_float_tflite(model: keras.Model) -> bytes:
-    """Convert a Keras model to a float32 ``.tflite``; input raw pixels, outputs named as in the model."""
+    """Convert a Keras model to a float32 ``.tflite``; input raw pixels, outputs named as in the model.
+
+    Only what runs is saved on the way. The converter's own way for Keras models saves every layer as well, which takes
+    twice the time for the same file.
+    """
     import tensorflow as tf
 
-    return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    program = tf.Module()
+    program.kept = [variable.value for variable in model.variables]
+    pixels = tf.TensorSpec(model.inputs[0].shape, tf.float32, name=model.inputs[0].name)
+    program.answer = tf.function(lambda image: model(image, training=False), input_signature=[pixels])
+    with tempfile.TemporaryDirectory() as folder:
+        signature = {"serving_default": program.answer.get_concrete_function()}
+        tf.saved_model.save(program, folder, signatures=signature)
+        return bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
 def to_int8_tflite(float_tflite: bytes, calibration: Sequence[Image], *, keep_float: Sequence[str] = ()) -> bytes:
