@@ -72,7 +72,7 @@ class Reporter:
         self._samples = samples
         self._daily = Throttle(86_400.0, monotonic)
         self._throttle = Throttle(monotonic=monotonic)
-        self._camera_states: dict[str, tuple[str, float]] = {}
+        self._cameras: dict[str, tuple[CameraStatus, float]] = {}  # as last told, and since when it is so
         self._told: dict[str, tuple[int, int]] = {}
 
     def answer(self, answer: Answer | Embedded) -> None:
@@ -196,14 +196,17 @@ class Reporter:
         """Say how a camera is; one that has only just been started is not worth a word."""
         if status.state == "starting":
             return
-        state, since_s = self._camera_states.get(name, (None, 0.0))
-        if state != status.state:
+        before, since_s = self._cameras.get(name, (None, 0.0))
+        if before is None or before.state != status.state:
             since_s = self._clock()
-            self._camera_states[name] = status.state, since_s
             self._log(name, status)
-        for note in status.notes:
-            if self._throttle.allows(f"{name} {note}"):
+        elif (before.width_px, before.height_px) != (status.width_px, status.height_px):
+            sizes = before.width_px, before.height_px, status.width_px, status.height_px
+            logger.warning("camera %s: its frames were %dx%d pixels, and are now %dx%d", name, *sizes)
+        if before is None or before.notes != status.notes:
+            for note in status.notes:
                 logger.warning("camera %s: %s", name, one_line(note))
+        self._cameras[name] = status, since_s
         message = CameraStatusMessage(
             device=self._topics.device,
             camera=name,

@@ -65,3 +65,23 @@ def test_a_camera_that_has_only_just_been_started_is_not_worth_a_word(
 ) -> None:
     assert desk.say("starting") is None
     assert not caplog.records
+
+
+def test_what_a_camera_refuses_and_another_size_are_said_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    for width_px in (640, 640, 1280, 1280):
+        status = CameraStatus(
+            "live", 10.0, 5, 5, 0, 0, 0, None, width_px, 360, ("controls.gain 7 was refused: it is 1",)
+        )
+        desk.reporter.camera("yard", status)
+    assert caplog.text.count("camera yard: controls.gain 7 was refused") == 1
+    assert caplog.text.count("its frames were 640x360 pixels, and are now 1280x360") == 1
+
+
+@pytest.mark.parametrize("state", ["dark", "covered", "frozen"])
+def test_a_picture_that_is_worth_nothing_is_named_with_what_to_do(
+    desk: Desk, caplog: pytest.LogCaptureFixture, state: str
+) -> None:
+    message = desk.say(state, None)
+    assert message.status == state
+    assert message.reason
+    assert f"camera yard is {state}: {message.reason}" in caplog.text
