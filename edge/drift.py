@@ -7,6 +7,7 @@ moved, or its lens grows dim, answers are less sure and pictures less alike, lon
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -22,18 +23,19 @@ MEMORY = 500.0
 LEAST = 100
 """Looks that a number needs: at this spacing 17 hours."""
 NOTABLE = 0.25
-"""What is usually called a large shift of a population."""
+"""A quarter of what is seen is worse than in training."""
 POOLED = ""
 """Instead of a label: all of them, for those that had too few pictures."""
-_FLOOR = 1e-3
+_CHANCE = 0.627  # the mean of the one-sided distance of two samples of one kind: the root of pi / 8
 
 
 class Drift:
     """What one watch has seen of late, against its model's reference.
 
-    The measure is the population stability index: the sum over bins of ``(p - q) ln(p / q)``, of what is seen, p, and
-    what was expected, q; less what chance alone would give. The bins are those of each answer by itself, so that it
-    does not matter how often the gate is open. Of several things measured the largest index counts.
+    The measure is a one-sided Kolmogorov-Smirnov distance: at which value do more looks lie below it than in training,
+    and how many more; less what chance alone would give. So 0.3 says that three looks in ten are less sure, or less
+    like training, than they would have been there. To be surer is no drift. Each answer is compared with its own, so
+    that it does not matter how often the gate is open; of several things measured the largest distance counts.
 
     Args:
         reference: from the card; ``None`` where it has none.
@@ -84,8 +86,9 @@ class Drift:
         index = 0.0
         for label, counts in by_label.items():
             bins, weight = self._bins[measured][label], sum(counts)
-            pairs = [(max(n / weight, _FLOOR), max(q, _FLOOR)) for n, q in zip(counts, bins.shares, strict=True)]
-            own = sum((p - q) * math.log(p / q) for p, q in pairs)
-            by_chance = (len(counts) - 1) * (1 / weight + 1 / bins.count)
-            index += weight / total * max(0.0, own - by_chance)
+            seen = itertools.accumulate(count / weight for count in counts)
+            expected = itertools.accumulate(bins.shares)
+            more = max(one - other for one, other in zip(seen, expected, strict=True))
+            by_chance = _CHANCE * math.sqrt(1 / weight + 1 / bins.count)
+            index += weight / total * max(0.0, more - by_chance)
         return index

@@ -137,8 +137,8 @@ class WatchStatusMessage(Message, frozen=True, kw_only=True):
         missed: looks that were due and not taken because the device was busy.
         untrusted: frames that were worth nothing.
         pictures_lost: pictures that were overtaken by a newer one before they were made, or too large.
-        drift: how unlike training what it sees has become: 0 is not at all, above 0.25 is much; ``null`` where nothing
-            can be said.
+        drift: how many looks, 0…1, are less sure or less like training than they would have been there; ``null`` where
+            nothing can be said.
         samples: pictures that were kept for the next training.
         samples_lost: pictures that were to be kept, and the disk was too slow or did not take them.
         at: when it was said.

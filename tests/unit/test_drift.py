@@ -66,6 +66,10 @@ def test_answers_that_are_less_sure_are_noticed(known: Reference) -> None:
     assert number > NOTABLE
 
 
+def test_to_be_surer_is_no_drift(known: Reference) -> None:
+    assert watched(known, np.tile([0.001, 0.999], (200, 1))).number() == 0.0
+
+
 def test_it_is_noticed_after_a_good_time_as_well_and_forgotten_when_it_is_over(known: Reference) -> None:
     rng = np.random.default_rng(1)
     good, bad = answers(rng, 1000), answers(rng, 500, sure=1.0)
@@ -150,7 +154,7 @@ def test_whatever_is_seen_the_number_is_one(values: list[float], edges: int) -> 
 def test_a_watch_counts_its_looks_and_says_so_when_they_have_become_other(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bins = Bins(edges=(0.2, 0.3, 0.4, 0.5), shares=(0.2,) * 5, count=1000)
+    bins = Bins(edges=(0.95, 0.96, 0.97, 0.98), shares=(0.2,) * 5, count=1000)
     tiny = tiny_model()
     card = msgspec.structs.replace(tiny.card, reference=Reference(bins={"score": {"": bins}}))
     model = Model.load(dataclasses.replace(tiny, card=card).write(tmp_path / "colors.tflite"))
