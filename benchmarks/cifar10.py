@@ -63,7 +63,9 @@ def _plain_keras(data: DataSet, recipe: Recipe) -> tuple[float, float]:
     assert head is not None  # a recipe that classifies has one
     pixels = keras.Input((recipe.backbone.size_px, recipe.backbone.size_px, 3))
     model = keras.Model(pixels, head(network.extractor(pixels)))
-    model.compile(keras.optimizers.Adam(1e-3), keras.losses.CategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(1e-3), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
     order = (*parts.train, *parts.validation)
     inputs = np.stack([prepare(read_picture(data.samples[i].path), recipe.input_spec) for i in order])
     targets, count = data.targets(order), len(parts.train)
