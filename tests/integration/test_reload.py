@@ -153,6 +153,7 @@ def test_another_broker_is_gone_to_and_nothing_else_is_disturbed(
 def test_a_command_reloads_and_is_told_what_has_changed(device: Device, broker: Broker) -> None:
     with Subscriber(broker.port) as subscriber:
         sees(subscriber, "gate")
+        sees(subscriber, "bin")
         device.write("gate@yard", "bin@yard", more='[commands]\nallow = ["reload", "look"]\n')
         paho.mqtt.publish.single("sightpost/porch/cmd/reload", '{"id": "1"}', port=broker.port)
         eventually(lambda: subscriber.payloads("cmd/response"), 60)
