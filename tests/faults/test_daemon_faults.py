@@ -197,7 +197,7 @@ def test_a_wall_clock_that_jumps_by_days_disturbs_nothing(tmp_path: Path) -> Non
     environment = os.environ | {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(now),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_CACHE_DURATION": "1",
         "DONT_FAKE_MONOTONIC": "1",
     }
     with (
@@ -208,7 +208,7 @@ def test_a_wall_clock_that_jumps_by_days_disturbs_nothing(tmp_path: Path) -> Non
         for jump in ("+0", "-40d", "+400d"):
             now.write_text(jump)
             before, before_s = len(subscriber.on("/event")), time.monotonic()
-            eventually(lambda before=before: len(subscriber.on("/event")) > before + 40, 90)
+            eventually(lambda before=before: len(subscriber.on("/event")) > before + 20, 90)
             assert time.monotonic() - before_s < 60, "it no longer keeps its pace"
         assert daemon.stop() == 0
         events = subscriber.payloads("/event")
