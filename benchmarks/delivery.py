@@ -48,7 +48,6 @@ def main() -> int:
         rate_hz = _drain(outbox, broker)
         naive_hz = _naive(Path(folder), broker)
         print(f"the naive loop drains {naive_hz:,.0f} events/s: ours is {rate_hz / naive_hz:.1f} times as fast")
-        _live(outbox, broker)
         outbox.close()
         if arguments.backlog:
             _backlog(Path(folder), broker, arguments.backlog)
@@ -118,23 +117,6 @@ def _naive(folder: Path, broker: Broker) -> float:
     client.loop_stop()
     database.close()
     return _NAIVE / took_s
-
-
-def _live(outbox: Outbox, broker: Broker) -> None:
-    publisher = Publisher(outbox, settings(broker.port), TOPICS)
-    publisher.start()
-    while not publisher.connected:
-        time.sleep(0.01)
-    live_s = []
-    for number in range(_LIVE):
-        committed = outbox.stats().committed
-        put_s = time.perf_counter()
-        outbox.put(*change(TOPICS, f"live {number}"))
-        while outbox.stats().committed < committed + 2 or outbox.stats().pending:
-            time.sleep(0.0002)
-        live_s.append(time.perf_counter() - put_s)
-    print(f"from put to the broker's acknowledgement {_percentiles_ms(live_s)}")
-    publisher.stop()
 
 
 def _backlog(folder: Path, broker: Broker, count: int) -> None:

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 LIVE_S = 2.0
 """What is sent later than this after it was handed to the outbox says of itself that it is replayed."""
 _READ_AHEAD = 500
+_GRACE_S = 1.0
+"""An acknowledgement counts when the connection has lived on for so long: mosquitto acknowledges first and writes then.
+If it is killed between the two, what it had acknowledged last is sent again."""
 _RETRY_S = 1.0
 """The first pause after a refusal that may pass; each further one is twice as long."""
 _ATTEMPTS = 5
@@ -71,6 +74,7 @@ class Delivery:
         self._last_event: Record | None = None
         self._more_events = True
         self._in_flight: dict[int, Record | Notice] = {}
+        self._acknowledged: deque[tuple[float, Record]] = deque()
         self._again: deque[_Attempt] = deque()
         self._attempts: dict[str, int] = {}
         self._listening = False
@@ -120,6 +124,7 @@ class Delivery:
 
     def lost(self) -> bool:
         """Draw conclusions from the end of the connection; returns whether a message was to blame for it."""
+        self._misfits.repeated = frozenset(record.id for _, record in self._acknowledged)
         if self._just_refused:  # over TLS mosquitto 2.0.11 hangs up after every refusal
             return True
         oldest = next((sent for sent in self._in_flight.values() if isinstance(sent, Record)), None)
@@ -141,9 +146,22 @@ class Delivery:
             self._misfits.acknowledged(record)
             if ack.refusal is None:
                 self._attempts.pop(record.id, None)
-                self._outbox.delivered(record)
+                if record.id in self._misfits.repeated:
+                    self._outbox.delivered(record)
+                else:
+                    self._acknowledged.append((self._last_ack_s, record))
             elif not (ack.transient and self._try_again(record)):
                 self._refuse(record, f"refused by the broker: {ack.refusal}")
+
+        self._forget(before_s=self._monotonic() - _GRACE_S)
+
+    def finish(self) -> None:
+        """The connection ends in order: all that was acknowledged counts."""
+        self._forget(before_s=float("inf"))
+
+    def _forget(self, before_s: float) -> None:
+        while self._acknowledged and self._acknowledged[0][0] <= before_s:
+            self._outbox.delivered(self._acknowledged.popleft()[1])
 
     def _next(self) -> Record | None:
         if self._states:

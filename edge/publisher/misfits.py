@@ -21,10 +21,15 @@ class Misfits:
     A broker of MQTT 3.1.1 has no other word for a message that is too large or malformed than to hang up. Whoever
     sends it again after every connection gets nowhere for ever. After a hang-up, messages are therefore sent one by
     one, until a window full of them has been acknowledged; then a hang-up has one cause.
+
+    Attributes:
+        repeated: ids of what was acknowledged shortly before the last end of a connection, and is sent again to be
+            sure; once more is enough.
     """
 
     def __init__(self, window: int) -> None:
         self._window = window
+        self.repeated: frozenset[str] = frozenset()
         self._careful = 0
         self._suspect = ""
         self._hang_ups = 0

@@ -234,6 +234,7 @@ class Publisher:
         goodbye_by_s = self._monotonic() + _GOODBYE_S
         while not delivery.idle and (remaining_s := goodbye_by_s - self._monotonic()) > 0:
             delivery.settle(session.step(remaining_s))
+        delivery.finish()
 
     def _all_sent(self, delivery: Delivery) -> bool:
         """Idle is not enough: what was committed last may not have been looked at yet."""

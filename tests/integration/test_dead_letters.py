@@ -171,6 +171,7 @@ def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
         rest_s = delivery.fill()
         now_s += rest_s if rest_s != float("inf") else 0.0
     assert moody.sent == [b"first"] * min(refusals + 1, 5) + [b"second"], "the second one overtook the first"
+    delivery.finish()
     assert 7.0 <= now_s <= 16.0
     assert outbox.flush(10)
     assert (outbox.stats().delivered, outbox.stats().refused) == (delivered, refused)
