@@ -41,9 +41,10 @@ def serve(cameras: list[Camera], seconds: float) -> None:
     """Take every frame of every camera."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
-        wait([camera.connection for camera in cameras if camera.connection], timeout=0.05)
         for camera in cameras:
             camera.request()
+        wait([camera.connection for camera in cameras if camera.connection], timeout=0.05)
+        for camera in cameras:
             for frame in camera.receive():
                 camera.release(frame)
             camera.tick(time.monotonic())
