@@ -58,6 +58,7 @@ def _plain_keras(data: DataSet, recipe: Recipe) -> tuple[float, float]:
     import keras
 
     parts = _parts(data, recipe)
+    keras.utils.set_random_seed(recipe.seed)  # the same random base as ours
     network = build_network(recipe, len(data.labels))
     head = network.head
     assert head is not None  # a recipe that classifies has one
