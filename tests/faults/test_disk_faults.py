@@ -180,7 +180,8 @@ from pathlib import Path
 from delivery import change
 from edge.config import OutboxConfig
 from edge.outbox import Outbox
-outbox = Outbox.open(Path(sys.argv[1]), OutboxConfig(commit_wait_s=0.001))
+store = Path(sys.argv[1])
+outbox = Outbox.open(store, OutboxConfig(commit_wait_s=0.001), memory=store.parent)
 slowest_s, number, until_s = 0.0, 0, time.monotonic() + float(sys.argv[2])
 while time.monotonic() < until_s:
     before_s = time.perf_counter()
