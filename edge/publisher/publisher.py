@@ -201,7 +201,9 @@ class Publisher:
         try:
             self._deliver(delivery, session)
         except BrokerError:
-            if session.lost and delivery.lost():
+            if not session.lost:  # it was us who ended it
+                delivery.finish()
+            elif delivery.lost():
                 self._backoff.reset()
                 self._short_lived = 0
             raise
