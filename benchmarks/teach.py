@@ -18,7 +18,7 @@ import numpy as np
 
 from edge.model import Model
 from edge.preprocess import read_picture
-from edge.taught import Taught, direction
+from edge.watch.taught import Taught, direction
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edge.health import Notifier
     from edge.publisher.conversation import Listener
     from edge.publisher.dialect import Dialect
-    from edge.watch import Answer, Embedded
+    from edge.watch.outcome import Answer, Embedded
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.answer import JOINT, STALE, UNKNOWN, chosen
-from edge.smoothing import Mean, majority, mean
+from edge.watch.smoothing import Mean, majority, mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from edge import camera as cameras
 from edge.config.difference import Difference
-from edge.lessons import Lessons, lessons_path
 from edge.measured import Setting, kept
 from edge.model_trial import Trials
 from edge.observer import Lookout
-from edge.watch import Watch
+from edge.watch.lessons import Lessons, lessons_path
+from edge.watch.watch import Watch
 
 if TYPE_CHECKING:
     from edge.config import Config, ModelConfig

@@ -18,7 +18,7 @@ from edge.calls import Calls
 from edge.camera.supervision import is_news
 from edge.errors import CameraError
 from edge.inference import Inference
-from edge.watch import Answer
+from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from edge.camera import Camera, CameraStatus
     from edge.frame import Frame
     from edge.model import Model
-    from edge.watch import Embedded, Watch
+    from edge.watch.outcome import Embedded
+    from edge.watch.watch import Watch
 
 _T = TypeVar("_T")
 

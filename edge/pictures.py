@@ -18,14 +18,14 @@ from edge.jpeg import Note, encode, shrink
 from edge.messages import utc
 from edge.record import Post
 from edge.throttle import Throttle
-from edge.watch import Answer
+from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.frame import Image
     from edge.messages import Topics
-    from edge.watch import Embedded, Tally
+    from edge.watch.outcome import Embedded, Tally
 
 logger = logging.getLogger(__name__)
 

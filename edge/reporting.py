@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from edge.answer import STALE
 from edge.camera.supervision import reason_for
-from edge.drift import NOTABLE
 from edge.errors import one_line
 from edge.messages import (
     AnswerMessage,
@@ -25,7 +24,8 @@ from edge.messages import (
 from edge.record import Post, Priority, boot_id, clock_quality
 from edge.throttle import Throttle
 from edge.vectors import pack
-from edge.watch import Embedded
+from edge.watch.drift import NOTABLE
+from edge.watch.outcome import Embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from edge.frame import Frame
     from edge.messages import Topics
     from edge.model import Prediction
-    from edge.watch import Answer, Watch
+    from edge.watch.outcome import Answer
+    from edge.watch.watch import Watch
 
 logger = logging.getLogger(__name__)
 

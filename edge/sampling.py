@@ -19,7 +19,7 @@ import msgspec
 
 from edge.durable import replace_file
 from edge.throttle import Throttle
-from edge.watch import Answer
+from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
     import random
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from edge.config import SamplesConfig
     from edge.frame import Image
     from edge.model import Prediction
-    from edge.watch import Embedded
+    from edge.watch.outcome import Embedded
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from edge.camera import CameraStatus
 from edge.config import WatchConfig
 from edge.model import Model
 from edge.observer import Lookout, Observer
-from edge.watch import Answer, Watch
+from edge.watch.outcome import Answer
+from edge.watch.watch import Watch
 
 
 class Scene:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.answer import Known
-from edge.drift import POOLED
 from edge.model_card import Bins, Reference
+from edge.watch.drift import POOLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -157,7 +157,7 @@ def _could_store(path: Path, config: Config) -> str:
 def _camera(name: str, config: Config) -> str:
     """Open the camera, wait for one frame, and see that the watches' regions fit into it."""
     from edge.camera import Camera
-    from edge.region import Region
+    from edge.watch.region import Region
 
     if config.cameras[name].hot is not None:
         return _hot_folder(name, config.cameras[name])

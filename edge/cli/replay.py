@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge.cli.options import Commands
-    from edge.watch import Answer
+    from edge.watch.outcome import Answer
 
 
 def add_to(commands: Commands) -> None:
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay a recording."""
     from edge import camera as cameras
     from edge.observer import Lookout, Observer
-    from edge.watch import Watch
+    from edge.watch.watch import Watch
 
     if not arguments.clip:
         raise UsageError("CLIP is empty; give a video file or a folder of pictures")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from edge.cli.options import Commands
     from edge.config import CameraConfig, Config
     from edge.frame import Image
-    from edge.region import Region
-    from edge.region_drawing import Heat
+    from edge.watch.region import Region
+    from edge.watch.region_drawing import Heat
 
 
 def add_to(commands: Commands) -> None:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the regions."""
     from edge import camera as cameras
     from edge.config import load_config
-    from edge.region_drawing import draw_regions
+    from edge.watch.region_drawing import draw_regions
 
     config = load_config(arguments.config)
     camera = config.cameras.get(arguments.camera)
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _regions(config: Config, camera: str) -> list[tuple[str, Region]]:
-    from edge.region import Region
+    from edge.watch.region import Region
 
     found = [(name, Region.of(name, watch)) for name, watch in config.watches.items() if watch.camera == camera]
     if not found:
@@ -82,7 +82,7 @@ def _look(
 ) -> tuple[Image, dict[str, Heat]]:
     """The last frame, and what has moved up to it."""
     from edge.camera import Camera
-    from edge.region_drawing import Heat
+    from edge.watch.region_drawing import Heat
 
     heats = {watch: Heat(region, config.watches[watch].motion) for watch, region in regions} if seconds else {}
     with Camera(name, camera_config) as camera:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from edge.cli.options import Commands
     from edge.config import Config
     from edge.frame import Image
-    from edge.lessons import Lessons
     from edge.model import Model
+    from edge.watch.lessons import Lessons
 
 SHOTS_LIMIT = 200
 
@@ -61,10 +61,10 @@ def add_to(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Teach, forget, or say what is known."""
     from edge.config import load_config
-    from edge.lessons import Lessons, lessons_path
     from edge.lineup import load_model
-    from edge.region import Region
     from edge.runtime import EMBEDDING
+    from edge.watch.lessons import Lessons, lessons_path
+    from edge.watch.region import Region
 
     config = load_config(arguments.config)
     watch = config.watches.get(arguments.watch)

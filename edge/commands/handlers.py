@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from edge.commands.requests import CommandError, Interval
 from edge.messages import utc
 from edge.strict import nearest
-from edge.watch import Embedded
+from edge.watch.outcome import Embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from edge.commands.requests import Handler, Request, Result
     from edge.observer import Observer
     from edge.pictures import Photographer, Taken
-    from edge.watch import Answer, Watch
+    from edge.watch.outcome import Answer
+    from edge.watch.watch import Watch
 
 _T = TypeVar("_T")
 SCORE_DIGITS = 4

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from edge.answer import STALE, UNKNOWN
 from edge.commands.requests import CommandError, Teach
-from edge.lessons import Lessons, lessons_path
 from edge.strict import nearest
-from edge.watch import Answer
+from edge.watch.lessons import Lessons, lessons_path
+from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from edge.commands.requests import Handler, Request, Result
     from edge.observer import Observer
-    from edge.watch import Embedded, Watch
+    from edge.watch.outcome import Embedded
+    from edge.watch.watch import Watch
 
 
 def teaching(observer: Observer, state_dir: str, names: Callable[[], Collection[str]]) -> Handler:

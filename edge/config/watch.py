@@ -9,7 +9,7 @@ import msgspec
 from edge.config.picture import PictureConfig
 from edge.config.values import Fraction, Name, PositiveSeconds, Seconds, Section
 from edge.errors import ConfigError
-from edge.schedule import Schedule
+from edge.watch.schedule import Schedule
 
 Pixel = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 _CORNERS_MIN = 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge.model_card import Kind
-    from edge.watch import Watch
+    from edge.watch.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.cadence import OFF_SCHEDULE, PAUSED, Cadence
+from edge.watch.cadence import OFF_SCHEDULE, PAUSED, Cadence
 
 
 def test_beats_that_passed_before_anyone_came_are_missed() -> None:

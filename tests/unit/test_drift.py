@@ -16,13 +16,13 @@ from models import tiny_model
 from observing import Scene, watch
 
 from edge.answer import Known
-from edge.drift import LEAST, NOTABLE, Drift
 from edge.messages import Topics, WatchStatusMessage
 from edge.model import Model
 from edge.model_card import Bins, Reference, UnknownRule
 from edge.record import Post
 from edge.reporting import Reporter
 from edge.vectors import pack
+from edge.watch.drift import LEAST, NOTABLE, Drift
 from trainer.reference import LEAST_PICTURES, reference
 
 LABELS = ("open", "shut")

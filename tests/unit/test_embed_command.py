@@ -14,7 +14,7 @@ from edge.cli import main
 from edge.config import WatchConfig
 from edge.errors import ConfigError
 from edge.model import Model
-from edge.watch import Watch
+from edge.watch.watch import Watch
 
 
 @pytest.fixture

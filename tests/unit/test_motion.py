@@ -7,7 +7,7 @@ import pytest
 from scenes import frame, photograph
 
 from edge.config import MotionConfig
-from edge.motion import CELLS_PX, MotionGate, changed_area, difference, thumbnail
+from edge.watch.motion import CELLS_PX, MotionGate, changed_area, difference, thumbnail
 
 
 def test_a_still_scene_with_a_cameras_noise_keeps_it_shut() -> None:

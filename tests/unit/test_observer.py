@@ -16,7 +16,7 @@ from edge.config import WatchConfig
 from edge.errors import CameraError, ConfigError
 from edge.model import Model
 from edge.observer import Lookout
-from edge.watch import Watch
+from edge.watch.watch import Watch
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from edge.jpeg import encode, read_note, shrink
 from edge.model import Model
 from edge.pictures import NoPictureError, Photographer
 from edge.record import Post
-from edge.watch import Answer, Watch
+from edge.watch.outcome import Answer
+from edge.watch.watch import Watch
 
 Image = npt.NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge.config import WatchConfig
 from edge.errors import ConfigError
-from edge.region import OUTSIDE_GREY, Region
+from edge.watch.region import OUTSIDE_GREY, Region
 
 if TYPE_CHECKING:
     from edge.frame import Image

@@ -21,7 +21,7 @@ from edge.cli import main
 from edge.config import SamplesConfig
 from edge.model import Model, Prediction
 from edge.sampling import Sampler, reasons
-from edge.watch import Answer
+from edge.watch.outcome import Answer
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.schedule import DAYS, Schedule
+from edge.watch.schedule import DAYS, Schedule
 
 
 def at(day: str, hour: int, minute: int = 0) -> time.struct_time:

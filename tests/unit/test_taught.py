@@ -14,10 +14,11 @@ from observing import watch
 
 from edge.config import WatchConfig
 from edge.errors import ConfigError, SightpostError
-from edge.lessons import SHOTS_MAX, Lessons
 from edge.model import Model
-from edge.taught import Taught, direction
-from edge.watch import Answer, Watch
+from edge.watch.lessons import SHOTS_MAX, Lessons
+from edge.watch.outcome import Answer
+from edge.watch.taught import Taught, direction
+from edge.watch.watch import Watch
 
 
 @pytest.fixture

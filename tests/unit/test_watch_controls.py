@@ -15,7 +15,8 @@ from observing import Scene, watch
 
 from edge.model import Model
 from edge.observer import Lookout, Observer
-from edge.watch import Answer, Watch
+from edge.watch.outcome import Answer
+from edge.watch.watch import Watch
 
 
 @pytest.fixture(scope="module")

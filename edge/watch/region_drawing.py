@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edge.motion import changed_area, difference, thumbnail
+from edge.watch.motion import changed_area, difference, thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edge.config import MotionConfig
     from edge.frame import Image
-    from edge.region import Region
+    from edge.watch.region import Region
 
 _COLORS = ((60, 180, 255), (80, 220, 80), (255, 160, 60), (200, 90, 255), (80, 80, 255), (230, 230, 60))
 """BGR, one after the other."""

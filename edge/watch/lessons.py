@@ -11,8 +11,8 @@ import numpy as np
 from edge.durable import replace_file
 from edge.errors import SightpostError
 from edge.packed import PackedArray
-from edge.taught import Taught, direction
 from edge.vectors import pack, unit, unpack
+from edge.watch.taught import Taught, direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from edge.model import Model
-    from edge.taught import Vectors
+    from edge.watch.taught import Vectors
 
 LESSON_FORMAT = 1
 FOLDER = "taught"
@@ -35,7 +35,7 @@ class _Lesson(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         format: version of its layout.
         model: SHA-256 of the model file that gave the vectors; those of another model mean something else.
-        shots: by label, ``(n, d)``, directions as ``edge.taught`` makes them, the oldest first.
+        shots: by label, ``(n, d)``, directions as ``edge.watch.taught`` makes them, the oldest first.
     """
 
     format: int = LESSON_FORMAT

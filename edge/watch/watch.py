@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge.answer import STALE, UNKNOWN
-from edge.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
 from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
-from edge.drift import Drift
 from edge.errors import ConfigError, SightpostError
-from edge.motion import MotionGate
-from edge.region import Region
 from edge.runtime import EMBEDDING
-from edge.schedule import Schedule
-from edge.taught import Taught
 from edge.vectors import unit
+from edge.watch.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
+from edge.watch.drift import Drift
+from edge.watch.motion import MotionGate
+from edge.watch.outcome import Answer, Embedded, Tally
+from edge.watch.region import Region
+from edge.watch.schedule import Schedule
+from edge.watch.taught import Taught
 
 if TYPE_CHECKING:
     import time
@@ -30,73 +31,12 @@ if TYPE_CHECKING:
 
     from edge.config import WatchConfig
     from edge.frame import Frame, Image
-    from edge.lessons import Lessons
     from edge.model import Model, Prediction
     from edge.model_card import Kind
+    from edge.watch.lessons import Lessons
 
 NOTHING_TAUGHT = "nothing is taught yet; see sightpost teach"
 DECIDABLE = ("classify", "binary", "multilabel")
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """The feature vector of one frame, ``(n,) float32`` or ``(h, w, n)``."""
-
-    watch: Watch
-    frame: Frame
-    embedding: npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a watch makes of one frame, or of there being none.
-
-    Attributes:
-        frame: the frame; ``None`` where the state became ``stale`` without one.
-        prediction: the scores, smoothed as the watch is told to; ``None`` where nobody has looked.
-        label: the state after this frame; ``None`` while the first one has yet to hold.
-        previous: the state before it.
-        score: of ``label`` in this frame, 0…1; for ``unknown`` that of the best class; not a number where it is stale.
-        reason: why the state is ``unknown`` or ``stale``.
-        dwell_s: how long the state had lasted until this frame; where it changed, the previous one.
-        visits: of ``label``: how often it was entered, and for how long before.
-        embedding: what a watch that can be taught saw, ``(n,) float32`` or ``(h, w, n)``; for a lesson.
-    """
-
-    watch: Watch
-    frame: Frame | None
-    prediction: Prediction | None
-    label: str | None
-    previous: str | None
-    score: float
-    reason: str | None = None
-    dwell_s: float = 0.0
-    visits: Visits = field(default_factory=Visits)
-    embedding: npt.NDArray[np.float32] | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether this frame changed the state."""
-        return self.label != self.previous
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a watch has done since the start.
-
-    Attributes:
-        looks: answers of the model.
-        still: looks that the motion gate saved.
-        untrusted: frames that were not looked at because the camera's picture was worth nothing.
-        unknown: looks whose answer was ``unknown``.
-        pictures_lost: pictures that were overtaken by a newer one before they were made, or too large.
-    """
-
-    looks: int = 0
-    still: int = 0
-    untrusted: int = 0
-    unknown: int = 0
-    pictures_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
