@@ -124,11 +124,13 @@ class Delivery:
 
     def lost(self) -> bool:
         """Draw conclusions from the end of the connection; returns whether a message was to blame for it."""
-        self._misfits.repeated = frozenset(record.id for _, record in self._acknowledged)
+        self._misfits.repeated.update(record.id for _, record in self._acknowledged)
         if self._just_refused:  # over TLS mosquitto 2.0.11 hangs up after every refusal
             return True
         oldest = next((sent for sent in self._in_flight.values() if isinstance(sent, Record)), None)
-        if oldest is None or not self._misfits.hung_up(oldest, listening=self._listening, code=self._session.end_code):
+        if oldest is None or oldest.id in self._misfits.repeated:  # the latter it has taken before
+            return False
+        if not self._misfits.hung_up(oldest, listening=self._listening, code=self._session.end_code):
             return False
         self._refuse(oldest, f"the broker hung up {HANG_UPS} times when it was sent this")
         return True
@@ -147,6 +149,7 @@ class Delivery:
             if ack.refusal is None:
                 self._attempts.pop(record.id, None)
                 if record.id in self._misfits.repeated:
+                    self._misfits.repeated.discard(record.id)
                     self._outbox.delivered(record)
                 else:
                     self._acknowledged.append((self._last_ack_s, record))

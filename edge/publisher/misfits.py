@@ -29,7 +29,7 @@ class Misfits:
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self.repeated: frozenset[str] = frozenset()
+        self.repeated: set[str] = set()
         self._careful = 0
         self._suspect = ""
         self._hang_ups = 0

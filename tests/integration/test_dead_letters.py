@@ -82,7 +82,7 @@ def test_what_a_broker_does_not_take_is_set_aside_and_the_rest_flows(
     [(topic, reason)] = dead_letters(tmp_path / "outbox.sqlite3")
     assert topic == huge.topic
     assert words in reason
-    assert connections <= 6
+    assert connections <= 9  # three hang-ups, and a few more until it is alone with it
 
 
 def test_a_state_that_a_broker_hung_up_on_is_not_said_again_after_the_next_connection(
