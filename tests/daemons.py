@@ -48,10 +48,12 @@ class Daemon:
         self._log = folder / "daemon.log"
         self._command = [*map(str, prefix), str(COMMANDS / "sightpost"), "run", "--config", str(self.config)]
         self._environment = environment
+        self._said_before = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         with self._log.open("ab") as log:
+            self._said_before = log.tell()
             self.process = subprocess.Popen(self._command, stderr=log, env=self._environment)
         return self
 
@@ -60,7 +62,11 @@ class Daemon:
         return self._log.read_text() if self._log.exists() else ""
 
     def wait_until(self, words: str, timeout_s: float = 30.0) -> None:
-        eventually(lambda: words in self.log, timeout_s, f"the daemon says {words!r}")
+        """Wait for what it says since it was last started."""
+        eventually(lambda: words.encode() in self._said(), timeout_s, f"the daemon says {words!r}")
+
+    def _said(self) -> bytes:
+        return self._log.read_bytes()[self._said_before :] if self._log.exists() else b""
 
     def kill(self) -> None:
         if self.process is not None:

@@ -16,7 +16,7 @@ from commands import COMMANDS, command
 from models import tiny_flatbuffer, tiny_model
 
 from edge.cli import check
-from edge.config import ModelConfig
+from edge.config import ModelConfig, load_config
 from edge.errors import ModelFileError
 from edge.model_file import GoldenSamples
 from edge.model_trial import PASSED_FILE, Trials
@@ -108,10 +108,19 @@ def test_a_damaged_flatbuffer_takes_at_most_the_trial_with_it(tmp_path: Path) ->
 def test_check_is_not_taken_along_by_a_model_that_crashes_the_runtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = foreign(tmp_path / "m.tflite")
+    foreign(tmp_path / "m.tflite")
+    (tmp_path / "edge.toml").write_text(
+        '[device]\nid = "porch"\nstate_dir = "state"\n[cameras.yard]\nsource = "scene:gate"\n'
+        '[models.m]\nfile = "m.tflite"\nlabels = "m.txt"\n[watches.gate]\ncamera = "yard"\nmodel = "m"\n'
+    )
     a_runtime_that(CRASHING, tmp_path, monkeypatch)
-    with pytest.raises(ModelFileError, match="SIGSEGV"):
-        check._model(config)
+    found = {}
+    for finding in check.findings(load_config(tmp_path / "edge.toml")):
+        found[finding.subject] = finding
+        if finding.subject == "models.m":
+            break
+    assert not found["models.m"].ok
+    assert "SIGSEGV" in found["models.m"].message
 
 
 def test_a_disk_that_remembers_nothing_means_another_trial_and_no_more(tmp_path: Path) -> None:
