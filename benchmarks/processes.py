@@ -17,7 +17,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 
@@ -25,11 +25,14 @@ TICKS_HZ = os.sysconf("SC_CLK_TCK")
 class Running:
     """A ``sightpost run``: its process, when it was started, and how many answers of each watch have arrived."""
 
-    def __init__(self, process: subprocess.Popen[bytes], started_s: float) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], started_s: float, hear: Callable[[bytes], None] = lambda _: None
+    ) -> None:
         self.process = process
         self.started_s = started_s
         self.first_s: float | None = None
         self.answers: Counter[str] = Counter()
+        self._hear = hear
         self._first = threading.Event()
 
     def wait_for_answer(self, timeout_s: float = 30.0) -> float:
@@ -39,7 +42,8 @@ class Running:
         return self.first_s - self.started_s
 
     def on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
-        """Count it."""
+        """Count it, and hand it on."""
+        self._hear(bytes(message.payload))
         if self.first_s is None:
             self.first_s = time.perf_counter()
             self._first.set()
@@ -47,8 +51,11 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(tables: str, port: int) -> Iterator[Running]:
-    """Run the daemon on cameras, models and watches, against the broker at a port of the loopback interface."""
+def running(tables: str, port: int, hear: Callable[[bytes], None] = lambda _: None) -> Iterator[Running]:
+    """Run the daemon on cameras, models and watches, against the broker at a port of the loopback interface.
+
+    ``hear`` gets the payload of every answer as it arrives.
+    """
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     subscribed = threading.Event()
     client.on_subscribe = lambda *_: subscribed.set()
@@ -70,7 +77,7 @@ def running(tables: str, port: int) -> Iterator[Running]:
             "error",
         ]
         started_s = time.perf_counter()
-        run = Running(subprocess.Popen(command), started_s)
+        run = Running(subprocess.Popen(command), started_s, hear)
         client.on_message = run.on_message
         try:
             yield run
