@@ -51,10 +51,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(tables: str, port: int, hear: Callable[[bytes], None] = lambda _: None) -> Iterator[Running]:
+def running(
+    tables: str, port: int, hear: Callable[[bytes], None] = lambda _: None, state_dir: Path | str = "state"
+) -> Iterator[Running]:
     """Run the daemon on cameras, models and watches, against the broker at a port of the loopback interface.
 
-    ``hear`` gets the payload of every answer as it arrives.
+    ``hear`` gets the payload of every answer as it arrives. A ``state_dir`` of the caller's outlives the run.
     """
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     subscribed = threading.Event()
@@ -66,7 +68,7 @@ def running(tables: str, port: int, hear: Callable[[bytes], None] = lambda _: No
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "edge.toml"
         config.write_text(
-            f'[device]\nid = "bench"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n{tables}'
+            f'[device]\nid = "bench"\nstate_dir = "{state_dir}"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n{tables}'
         )
         command = [
             str(Path(sys.executable).with_name("sightpost")),

@@ -33,23 +33,28 @@ def main() -> None:
         broker = Broker(Path(folder))
         broker.start()
         try:
-            report(arguments.rounds, arguments.cameras, broker.port)
+            report(arguments.rounds, arguments.cameras, broker.port, Path(folder) / "state")
         finally:
             broker.stop()
         if arguments.install:
             print(f"a device's packages: {install_mb(Path(folder)):.0f} MB")
 
 
-def report(rounds: int, cameras: int, port: int) -> None:
-    """Print when the first answer came, and what the processes of the last round occupied."""
+def report(rounds: int, cameras: int, port: int, state_dir: Path) -> None:
+    """Print when the first answer came, and what the processes of the last round occupied.
+
+    The very first start is told apart: then a model without a seal is tried in a process of its own.
+    """
     tables = f'[models.model]\nfile = "{MODELS["V2 1.0 224"]}"\nlabels = "{LABELS}"\n' + "".join(
         f'[cameras.c{number}]\nsource = "scene:gate"\n'
         f'[watches.w{number}]\ncamera = "c{number}"\nmodel = "model"\nanswers = true\n'
         for number in range(cameras)
     )
+    with running(tables, port, state_dir=state_dir) as run:
+        print(f"the very first start to the first answer: {run.wait_for_answer() * 1000:.0f} ms")
     took_ms = []
     for _ in range(rounds):
-        with running(tables, port) as run:
+        with running(tables, port, state_dir=state_dir) as run:
             took_ms.append(run.wait_for_answer() * 1000)
             if len(took_ms) == rounds:
                 time.sleep(SETTLED_S)

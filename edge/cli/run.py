@@ -33,6 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.config import load_config
 
     config = load_config(arguments.config)
+    # What cameras are forked from loads OpenCV while this process loads the rest.
+    from edge.camera.process import warm_up
+
+    warm_up()
     # The journal stamps lines itself; a person at a terminal wants to see the time.
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.answer import STALE, UNKNOWN
 from edge.cli.options import whole
 from edge.errors import PictureError, UsageError, one_line
 from edge.strict import nearest
@@ -60,6 +59,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Teach, forget, or say what is known."""
+    from edge.answer import STALE, UNKNOWN
     from edge.config import load_config
     from edge.lineup import load_model
     from edge.runtime import EMBEDDING
