@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Callable, Iterable
 
 MESSAGE_FORMAT = 1
@@ -176,16 +178,29 @@ def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
 
 def clock_quality(flag: Path = Path("/run/systemd/timesync/synchronized")) -> ClockQuality:
     """Say whether the wall clock is kept right by a time server, as adjtimex(2) or else systemd-timesyncd knows it."""
-    import ctypes
-
-    try:
-        # modes = 0 in the first field only reads; the struct timex of any platform is smaller than this.
-        status = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    except (AttributeError, OSError):  # no such call in this C library
-        status = -1
+    status = _adjtimex()
     if status < 0:  # a sandbox (systemd ProtectClock=) denies the call
         if flag.parent.is_dir():
             return "synchronized" if flag.exists() else "unsynchronized"
         return "unknown"
     time_error = 5  # TIME_ERROR of <sys/timex.h>
     return "unsynchronized" if status == time_error else "synchronized"
+
+
+def _adjtimex() -> int:
+    """What adjtimex(2) says of the clock; -1 where it does not."""
+    import ctypes
+
+    try:
+        # modes = 0 in the first field only reads; the struct timex of any platform is smaller than this.
+        return int(_c_library().adjtimex(ctypes.create_string_buffer(512)))
+    except (AttributeError, OSError):  # no such call in this C library
+        return -1
+
+
+@functools.cache
+def _c_library() -> ctypes.CDLL:
+    """Looked for once: a message for every frame asks how good the clock is."""
+    import ctypes
+
+    return ctypes.CDLL(None)
