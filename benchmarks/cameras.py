@@ -7,12 +7,13 @@ size), and the share of frames that were skipped, of the camera that skipped lea
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import ExitStack
 from multiprocessing.connection import wait
 from pathlib import Path
+
+from processes import cpu_s, memory_mb
 
 from edge.camera import Camera, warm_up
 from edge.config import CameraConfig
@@ -23,18 +24,6 @@ from watching import free_port  # type: ignore[import-not-found]  # likewise
 
 SECONDS = 8.0
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
-
-
-def cpu_s(pid: int) -> float:
-    """Processor seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pss_mb(pid: int) -> float:
-    """Its memory, what it shares divided among those who share it."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
 
 
 def serve(cameras: list[Camera], seconds: float) -> None:
@@ -61,16 +50,16 @@ def measure(url: str, count: int) -> str:
             assert time.monotonic() < give_up_s, [camera.status for camera in cameras]
             serve(cameras, 0.5)
         pids = [camera.pid for camera in cameras]
-        began = [(camera.status, cpu_s(pid or 0)) for camera, pid in zip(cameras, pids, strict=True)]
+        began = [(camera.status, cpu_s([pid or 0])) for camera, pid in zip(cameras, pids, strict=True)]
         serve(cameras, SECONDS)
         assert pids == [camera.pid for camera in cameras], "a decoder was replaced"
         costs_ms, skipped, came = [], [], []
         for camera, pid, (before, before_s) in zip(cameras, pids, began, strict=True):
             frames = max(1, camera.status.grabbed - before.grabbed)
-            costs_ms.append((cpu_s(pid or 0) - before_s) * 1000 / frames)
+            costs_ms.append((cpu_s([pid or 0]) - before_s) * 1000 / frames)
             skipped.append((camera.status.skipped - before.skipped) / frames)
             came.append(frames / SECONDS)
-        memory = [pss_mb(pid or 0) for pid in pids]
+        memory = [memory_mb(pid or 0) for pid in pids]
     return (
         f"{count:>3} {sum(costs_ms) / count:8.2f} {min(came):7.1f} {max(came):7.1f} "
         f"{min(skipped):8.1%} {max(skipped):7.1%} {sum(memory) / count:8.1f} {max(memory):7.1f}"

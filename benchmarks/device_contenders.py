@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from processes import cpu_s, family, memory_mb, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 WARM_UP_S = 2.0
 
@@ -70,18 +70,10 @@ def naive(model: str, clip: str, port: int, seconds: float) -> None:
     side = int(interpreter.get_input_details()[0]["shape"][1])
     index = interpreter.get_input_details()[0]["index"]
     output = interpreter.get_output_details()[0]["index"]
-    client = _client()
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    counts = [0]
-    capture = cv2.VideoCapture(clip)
+    client, frames, counts = _client(port), _frames(clip), [0]
 
     def step() -> None:
-        nonlocal capture
-        read, frame = capture.read()
-        if not read:
-            capture = cv2.VideoCapture(clip)
-            return
+        frame = next(frames)
         picture = cv2.cvtColor(cv2.resize(frame, (side, side)), cv2.COLOR_BGR2RGB)
         interpreter.set_tensor(index, picture[None])
         interpreter.invoke()
@@ -98,18 +90,10 @@ def mediapipe(model: str, clip: str, port: int, seconds: float) -> None:
     import mediapipe as mp
 
     classifier = mp.tasks.vision.ImageClassifier.create_from_model_path(model)
-    client = _client()
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    counts = [0]
-    capture = cv2.VideoCapture(clip)
+    client, frames, counts = _client(port), _frames(clip), [0]
 
     def step() -> None:
-        nonlocal capture
-        read, frame = capture.read()
-        if not read:
-            capture = cv2.VideoCapture(clip)
-            return
+        frame = next(frames)
         picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         best = classifier.classify(picture).classifications[0].categories[0]
         client.publish("mediapipe/answer", json.dumps({"label": best.index}), qos=1)
@@ -155,8 +139,24 @@ def _interpreter(model: str) -> Any:  # noqa: ANN401  it has no types
     return interpreter
 
 
-def _client() -> mqtt.Client:
-    return mqtt.Client(CallbackAPIVersion.VERSION2)
+def _client(port: int) -> mqtt.Client:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    return client
+
+
+def _frames(clip: str) -> Iterator[Any]:
+    """The clip over and over, ``(H, W, 3) uint8 BGR``."""
+    import cv2
+
+    while True:
+        capture = cv2.VideoCapture(clip)
+        while True:
+            read, frame = capture.read()
+            if not read:
+                break
+            yield frame
 
 
 if __name__ == "__main__":
