@@ -70,6 +70,7 @@ import numpy as np, tensorflow as tf, keras
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from trainer.data import scan
+from trainer.network import build_network
 from trainer.parameters import with_parameters
 from trainer.place import Place, local_team
 from trainer.progress import Steps
