@@ -29,7 +29,7 @@ $(TFLITE_STAMP): requirements/device-tflite-runtime.txt
 	.venv-tflite/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
 	touch $@
 
-demo: venv  ## train on a simulated camera, run the daemon, show the messages (about two minutes)
+demo: venv  ## train on a simulated camera, run the daemon, show the messages (about four minutes)
 	$(BIN)/python -W ignore examples/demo/demo.py
 
 RTSP_SERVER := python3-gi gir1.2-gst-rtsp-server-1.0 $(addprefix gstreamer1.0-plugins-,base good bad ugly)
