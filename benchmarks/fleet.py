@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from processes import cpu_s
 from publishing import change, free_port
 
 from edge.config import MqttConfig, OutboxConfig, TlsConfig
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 _DEPLOY = Path(__file__).parent.parent / "deploy" / "broker"
 _WORKERS = 2
 _START_S = 120.0
-_HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -154,11 +154,11 @@ def _measure(folder: Path, count: int, rate_hz: float, seconds: float) -> str:
                 time.sleep(0.1)
             time.sleep(3)
             pids = [broker.process.pid, *(worker.pid for worker in workers)]
-            before_s, heard, measured = [_cpu_s(pid) for pid in pids], dashboard.messages, len(dashboard.times_s)
+            before_s, heard, measured = [cpu_s([pid]) for pid in pids], dashboard.messages, len(dashboard.times_s)
             began_s = time.monotonic()
             time.sleep(seconds)
             took_s = time.monotonic() - began_s
-            used_s = [_cpu_s(pid) - before for pid, before in zip(pids, before_s, strict=True)]
+            used_s = [cpu_s([pid]) - before for pid, before in zip(pids, before_s, strict=True)]
             times_ms = sorted(time_s * 1e3 for time_s in dashboard.times_s[measured:])
             p50, p99 = (times_ms[int(len(times_ms) * share)] for share in (0.5, 0.99))
             return (
@@ -196,11 +196,6 @@ def _work(span: str, port: str, place: str, authority: str, *, rate_hz: float) -
     for _, outbox, publisher in devices:
         publisher.stop(0)
         outbox.close()
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _HERTZ
 
 
 def _rss_mb(pid: int) -> float:

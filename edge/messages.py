@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 CameraStatus = Literal["live", "stale", "dark", "covered", "frozen"]
 
 
+SCORE_DIGITS = 4
+"""Decimals of a score that is said or kept: an int8 model has no more to say."""
+
+
 class Score(msgspec.Struct, frozen=True):
     """One label and its score, 0…1."""
 

@@ -10,6 +10,7 @@ from edge.answer import STALE
 from edge.camera.supervision import reason_for
 from edge.errors import one_line
 from edge.messages import (
+    SCORE_DIGITS,
     AnswerMessage,
     CameraStatusMessage,
     Clock,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCORE_DIGITS = 4
-"""An int8 model has no more to say."""
 MISSED_SHARE = 0.05
 """How many of the looks that were due may be dropped before it is worth a word."""
 

@@ -18,6 +18,7 @@ import cv2
 import msgspec
 
 from edge.durable import replace_file
+from edge.messages import SCORE_DIGITS
 from edge.throttle import Throttle
 from edge.watch.outcome import Answer
 
@@ -38,7 +39,6 @@ WAITING_MAX = 4
 """Pictures in memory that the disk has not taken yet; more are dropped and counted."""
 CLOSE_TIMEOUT_S = 3.0
 JPEG_QUALITY = 95
-_SCORE_DIGITS = 4
 
 
 def reasons(answer: Answer, prediction: Prediction, config: SamplesConfig, chance: float) -> list[str]:
@@ -191,8 +191,8 @@ def _fields(answer: Answer, prediction: Prediction, why: list[str], taken: datet
         "camera": answer.watch.config.camera,
         "why": why,
         "label": prediction.label,
-        "score": round(prediction.score, _SCORE_DIGITS),
-        "scores": {label: round(float(score), _SCORE_DIGITS) for label, score in scores},
+        "score": round(prediction.score, SCORE_DIGITS),
+        "scores": {label: round(float(score), SCORE_DIGITS) for label, score in scores},
         "state": answer.label,
         "previous": answer.previous,
         "captured_at": taken.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from edge.commands.requests import CommandError, Interval
-from edge.messages import utc
+from edge.messages import SCORE_DIGITS, utc
 from edge.strict import nearest
 from edge.watch.outcome import Embedded
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from edge.watch.watch import Watch
 
 _T = TypeVar("_T")
-SCORE_DIGITS = 4
 
 
 def on_watches(observer: Observer, names: Callable[[], Collection[str]]) -> dict[str, Handler]:
