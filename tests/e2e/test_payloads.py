@@ -79,7 +79,8 @@ def test_all_that_the_daemon_says_is_as_documented(run: Run, model_path: Path, t
     # Replies are held against their schema where commands are given.
     assert kinds.keys() == PAYLOADS.keys() - {"reply"}, "something was not said"
     assert kinds["event"] >= 2
-    assert kinds["answer"] == 3, "one for every look"
+    # Pictures that come before anybody asks are skipped, so there may be two looks or three; each changes the state.
+    assert kinds["answer"] == kinds["event"], "one for every look"
 
 
 def test_the_validator_finds_what_is_wrong() -> None:
