@@ -13,6 +13,11 @@ import pytest
 pytestmark = pytest.mark.slow
 
 BACKBONES = {"vgg16": 64, "resnet50": 64, "inceptionv3": 96, "mobilenetv3small": 64, "efficientnetv2b0": 64}
+LIKENESS = (0.8, 0.999, 0.9)
+"""Least cosines of int8 to float, float16 to float, int8 on one runtime to int8 on the other."""
+LESS_LIKENESS = {"inceptionv3": (0.5, 0.98, 0.6)}
+"""94 layers of random weights, each normalized anew, make much of the least rounding: float16 comes to 0.99, int8 to
+0.61 and that of TensorFlow's own quantizer to 0.55, plain kernels to 0.73 of fast ones; other pictures to 0.31."""
 
 MAKE = """
 import sys
@@ -73,6 +78,7 @@ def test_a_backbone_is_quantized_and_runs_on_both_runtimes(name: str, repository
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-3000:]
     files = [str(tmp_path / f"{kind}.tflite") for kind in ("float", "int8", "float16")]
+    int8_least, half_least, runtimes_least = LESS_LIKENESS.get(name, LIKENESS)
     pythons = {"ai_edge_litert.interpreter": sys.executable}
     other = repository / ".venv-tflite" / "bin" / "python"
     if other.exists():
@@ -87,8 +93,8 @@ def test_a_backbone_is_quantized_and_runs_on_both_runtimes(name: str, repository
         floats, int8, half = found[module] = json.loads(done.stdout)
         assert (floats["dtype"], int8["dtype"], half["dtype"]) == ("float32", "uint8", "float32")
         # Random weights make noise of noise pictures: this shows that it runs and is no other model, not how good.
-        assert cosines(floats["embeddings"], int8["embeddings"]).mean() > 0.8, module
-        assert cosines(floats["embeddings"], half["embeddings"]).min() > 0.999, module
+        assert cosines(floats["embeddings"], int8["embeddings"]).mean() > int8_least, module
+        assert cosines(floats["embeddings"], half["embeddings"]).min() > half_least, module
     if len(found) > 1:
         first, second = (each[1]["embeddings"] for each in found.values())
-        assert cosines(first, second).mean() > 0.9
+        assert cosines(first, second).mean() > runtimes_least
