@@ -6,6 +6,7 @@ main thread: signals and watchdog · ``observer``: looks and decides · ``infere
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -106,7 +107,19 @@ class Daemon:
             CameraError: a recording cannot be read.
         """
         cameras.warm_up()
-        self._lineup = Lineup.of(self._config)
+        opening = Lineup.of_cameras(self._config)
+        with contextlib.ExitStack() as ending:
+            for camera in opening.cameras.values():
+                ending.callback(camera.close)
+                camera.start()
+            self._lineup = Lineup.of(self._config, opening)
+            self._run()
+        logger.info("sightpost %s has stopped", self._config.device.id)
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        """Run, with cameras that are opening and models that are loaded."""
         boot = boot_id()
         self._outbox = Outbox.open(
             Path(self._config.device.state_dir) / OUTBOX_FILE,
@@ -122,12 +135,9 @@ class Daemon:
             reporter = Reporter(
                 self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic, samples=sampler.counts
             )
-            lookouts = self._lineup.lookouts()
-            for lookout in lookouts:
-                lookout.camera.start()
             self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(
-                lookouts,
+                self._lineup.lookouts(),
                 on_answer=_all(reporter.answer, self._photographer.answer, sampler.take),
                 on_status=reporter.camera,
                 on_watches=reporter.watches,
@@ -141,9 +151,6 @@ class Daemon:
             sampler.close()
             self._publisher.stop(self._drain_timeout_s)
             self._outbox.close()
-        logger.info("sightpost %s has stopped", self._config.device.id)
-        if self._failure is not None:
-            raise self._failure
 
     def _prepare_connection(self) -> None:
         """Make, and not start yet, what speaks with the broker, and what takes commands from there."""

@@ -54,33 +54,43 @@ class Lineup:
     watches: dict[str, Watch]
 
     @classmethod
-    def of(cls, config: Config, before: Lineup | None = None, changed: Difference | None = None) -> Lineup:
-        """Load and join what has changed since ``before``, or everything; nothing that runs is touched.
+    def of_cameras(cls, config: Config) -> Lineup:
+        """Only the cameras: they can open while models are loaded.
+
+        Raises:
+            CameraError: a camera's source names nothing possible.
+        """
+        wanted = _looked_through(config)
+        through = {name: cameras.Camera(name, camera) for name, camera in config.cameras.items() if name in wanted}
+        return cls(config, {}, {}, through, {})
+
+    @classmethod
+    def of(cls, config: Config, before: Lineup, changed: Difference | None = None) -> Lineup:
+        """Load and join what has changed since ``before``, or is not there yet; nothing that runs is touched.
 
         Raises:
             ModelFileError: a model is damaged or not to be trusted on this device.
             ConfigError: a watch and its model do not fit.
             CameraError: a camera's source names nothing possible.
         """
-        old = before or cls(config, {}, {}, {}, {})
         changed = changed or Difference()
         measured = kept(Path(config.device.state_dir))
         marks = {name: Mark.of(model.file) for name, model in config.models.items()}
-        models = {name: known for name in config.models if (known := _reusable(old.models, name, changed.models))}
+        models = {name: known for name in config.models if (known := _reusable(before.models, name, changed.models))}
         trials = Trials(Path(config.device.state_dir))
         for name, model in config.models.items():
             if name not in models:
-                trials.require(model, serving=before is not None)
+                trials.require(model, serving=bool(before.models))
                 models[name] = load_model(model, measured.get(name))
         watches = {
-            name: _reusable(old.watches, name, changed.watches) or join(name, config, models[watch.model])
+            name: _reusable(before.watches, name, changed.watches) or join(name, config, models[watch.model])
             for name, watch in config.watches.items()
         }
-        wanted = {watch.camera for watch in config.watches.values()}
+        wanted = _looked_through(config)
         for name in config.cameras.keys() - wanted:
             logger.warning("cameras.%s: no watch looks through it; it is not started", name)
         through = {
-            name: _reusable(old.cameras, name, changed.cameras) or cameras.Camera(name, camera)
+            name: _reusable(before.cameras, name, changed.cameras) or cameras.Camera(name, camera)
             for name, camera in config.cameras.items()
             if name in wanted
         }
@@ -100,6 +110,10 @@ class Lineup:
             )
             for name, camera in self.cameras.items()
         ]
+
+
+def _looked_through(config: Config) -> set[str]:
+    return {watch.camera for watch in config.watches.values()}
 
 
 def _reusable(known: dict[str, _T], name: str, changed: frozenset[str]) -> _T | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,16 +66,30 @@ class Prediction:
 
         Strangers' labels may repeat a word (ImageNet has two of "crane"): it has the higher score of the two.
         """
-        if label == NONE and NONE not in self.labels:
+        places = _places(self.labels)
+        if label == NONE and NONE not in places:
             return 1.0 - float(np.max(self.scores))
-        parts = (label,) if label in self.labels else label.split(JOINT)
-        scores = self.scores
-        return min(max(float(scores[i]) for i, name in enumerate(self.labels) if name == part) for part in parts)
+        parts = (label,) if label in places else label.split(JOINT)
+        return min(max(float(self.scores[place]) for place in places[part]) for part in parts)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""
-        order = np.argsort(-self.scores, kind="stable")[:count]
-        return [(self.labels[index], float(self.scores[index])) for index in order]
+        rest = self.scores.copy()  # sorting a thousand classes for three of them costs as much as a small model
+        best: list[tuple[str, float]] = []
+        for _ in range(min(count, rest.size)):
+            place = int(np.argmax(rest))
+            best.append((self.labels[place], float(self.scores[place])))
+            rest[place] = -np.inf
+        return best
+
+
+@lru_cache(maxsize=32)
+def _places(labels: tuple[str, ...]) -> dict[str, list[int]]:
+    """Where each label's scores are; looked up for every answer."""
+    places: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    return places
 
 
 class Model:

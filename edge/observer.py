@@ -207,6 +207,8 @@ class Observer:
         Raises:
             CameraError: a recording cannot be opened or read: it will not heal.
         """
+        for lookout in self._lookouts:
+            lookout.camera.receive()  # what it said while models were loaded; no frame, for none was ordered
         while not self._stopping and not self._all_ended():
             self._turn()
 

@@ -33,6 +33,8 @@ __all__ = [
     "resize",
 ]
 
+cv2.setNumThreads(1)  # waking threads for one small picture costs more than it saves, and models want the other cores
+
 LETTERBOX_GREY = 114
 _COLOR_CODES = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 

@@ -30,13 +30,14 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped."""
-    from edge.config import load_config
-
-    config = load_config(arguments.config)
     # What cameras are forked from loads OpenCV while this process loads the rest.
     from edge.camera.process import warm_up
 
     warm_up()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # starting them takes longer than all that NumPy does here
+    from edge.config import load_config
+
+    config = load_config(arguments.config)
     # The journal stamps lines itself; a person at a terminal wants to see the time.
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
     logging.basicConfig(

@@ -24,8 +24,8 @@ class DeviceConfig(Section, frozen=True, kw_only=True):
 
 
 class OutboxConfig(Section, frozen=True, kw_only=True):
-    """``[outbox]``: how much is kept while the broker is away, and how long a commit may wait for company."""
+    """``[outbox]``: how much is kept while the broker is away, and how far apart commits are, at the least."""
 
     max_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=10**13)] = 256_000_000
     max_age_s: Seconds = 30 * 86_400.0
-    commit_wait_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.005
+    commit_wait_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.02

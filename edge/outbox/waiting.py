@@ -49,6 +49,7 @@ class Waiting:
         self._added = self._done = 0  # drafts and settlements
         self.tidy_s = TIDY_S
         self._next_s = time.monotonic() + self.tidy_s
+        self._taken_s = float("-inf")
         self._hurry = False
         self._closed = False
 
@@ -105,12 +106,16 @@ class Waiting:
                 self._work.notify()
 
     def take(self) -> Batch | None:
-        """Wait for something to do and take all of it; ``None`` when it is closed and empty."""
+        """Wait for something to do and take all of it; ``None`` when it is closed and empty.
+
+        What comes after a pause is taken at once; of what comes faster than ``commit_wait_s``, all that came in that
+        time is taken together.
+        """
         with self._work:
             while not self._due():
                 self._work.wait(max(0.0, self._next_s - time.monotonic()))
-            if self._drafts and self._commit_wait_s:
-                self._work.wait_for(lambda: self._hurry or self._closed, self._commit_wait_s)
+            if self._drafts and (early_s := self._taken_s + self._commit_wait_s - time.monotonic()) > 0:
+                self._work.wait_for(lambda: self._hurry or self._closed, early_s)
             if self._closed and not (self._drafts or self._delivered or self._refused or self._loss):
                 return None
             losses = () if self._loss is None else (self._loss,)
@@ -120,7 +125,8 @@ class Waiting:
             self._loss = None
             self._delivered, self._refused = [], []
             self._hurry = False
-            self._next_s = time.monotonic() + self.tidy_s
+            self._taken_s = time.monotonic()
+            self._next_s = self._taken_s + self.tidy_s
         return batch
 
     def done(self, batch: Batch, ledger: Ledger) -> None:

@@ -124,17 +124,31 @@ def test_many_puts_share_a_commit(path: Path) -> None:
     commits: list[int] = []
     outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.5))
     outbox.on_commit(lambda: commits.append(outbox.stats().committed))
+    outbox.put(happened("first"))
+    eventually(lambda: commits == [1])
     for number in range(200):
         outbox.put(happened(str(number)))
     outbox.flush(10)
     outbox.close()
-    assert commits == [200]
+    assert commits == [1, 201]
 
 
-def test_a_single_put_waits_for_company_only_so_long(path: Path) -> None:
+def test_what_comes_after_a_pause_waits_for_no_company(path: Path) -> None:
+    outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.5))
+    for number in range(1, 3):
+        time.sleep(0.51)  # the pause
+        began_s = time.perf_counter()
+        outbox.put(happened("alone"))
+        eventually(lambda number=number: outbox.stats().committed == number, 5)
+        assert time.perf_counter() - began_s < 0.4
+    outbox.close()
+
+
+def test_what_comes_too_fast_waits_for_company_only_so_long(path: Path) -> None:
     outbox = Outbox.open(path, OutboxConfig(commit_wait_s=0.01))
-    outbox.put(happened("alone"))
-    eventually(lambda: outbox.stats().committed == 1, 5)
+    for number in range(1, 4):
+        outbox.put(happened("next"))
+        eventually(lambda number=number: outbox.stats().committed == number, 5)
     outbox.close()
 
 
