@@ -61,7 +61,13 @@ def build_network(recipe: Recipe, classes: int) -> Network:
     """
     import keras
 
+    from trainer.folding import clone
+
     backbone = build_backbone(recipe.backbone)
+    if not recipe.from_scratch:
+        backbone, weights = clone(backbone, fold=True), backbone.get_weights()
+        backbone.set_weights(weights)
+        backbone.trainable = False
     size_px = recipe.backbone.size_px
     pixels = keras.Input((size_px, size_px, 3), dtype="float32", name="image")
     features = backbone(scale_pixels(pixels, kind_of(recipe.backbone).mode), training=None)
@@ -97,15 +103,10 @@ def twin(network: Network, size_px: int | None, *, dtype: str | None = None) -> 
     """
     import keras
 
+    from trainer.folding import clone
+
     assert network.head is not None  # noqa: S101  as above
-
-    def in_precision(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = layer.get_config()
-        return type(layer).from_config(config | {"dtype": dtype} if dtype else config)
-
-    backbone = keras.models.clone_model(
-        network.backbone, input_tensors=keras.Input((size_px, size_px, 3)), clone_function=in_precision
-    )
+    backbone = clone(network.backbone, keras.Input((size_px, size_px, 3)), dtype=dtype)
     return replace(network, backbone=backbone, head=keras.models.clone_model(network.head))
 
 
