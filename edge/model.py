@@ -91,6 +91,12 @@ def _places(labels: tuple[str, ...]) -> dict[str, list[int]]:
         places.setdefault(label, []).append(place)
     return places
 
+    def shown(self, count: int) -> list[tuple[str, float]]:
+        """As ``top``, and as many more as it takes to hold every label of the answer."""
+        answer = {index for index, label in enumerate(self.labels) if label in (self.chosen or ())}
+        ranks = np.flatnonzero(np.isin(np.argsort(-self.scores, kind="stable"), list(answer)))
+        return self.top(max(count, int(ranks.max(initial=-1)) + 1))
+
 
 class Model:
     """Answers for pictures. One thread at a time."""

@@ -34,8 +34,9 @@ def _worded(name: str, fields: dict[str, Any]) -> tuple[str, str]:
             return fields["since"], f"camera {camera} is {fields['status']}{reason}"
         case [watch, "status"]:
             return fields["at"], f"watch {watch} {_watch(fields)}"
-        case [watch, "answer" | "state" | "event"]:
-            return fields["captured_at"], f"{watch} {_change(fields)} {_answer(fields)}"
+        case [watch, "answer" | "state" | "event" | "embedding"]:
+            seen = _vector(fields["embedding"]) if "embedding" in fields else f"{_change(fields)} {_answer(fields)}"
+            return fields["captured_at"], f"{watch} {seen}"
         case _:
             return str(
                 fields.get("captured_at", "")
@@ -53,6 +54,11 @@ def _answer(fields: dict[str, Any]) -> str:
     score = "" if fields["score"] is None else f" ({fields['score']:.0%})"
     reason = f": {fields['reason']}" if fields.get("reason") else ""
     return f"{fields['label']}{score}{reason}"
+
+
+def _vector(packed: dict[str, Any]) -> str:
+    shape = "×".join(str(size) for size in packed["shape"])
+    return f"gives {shape} numbers as {packed['encoding']}"
 
 
 def _watch(fields: dict[str, Any]) -> str:

@@ -117,7 +117,8 @@ def _model(name: str, config: Config, models: dict[str, Model]) -> str:
         if model.file.card and model.file.card.golden
         else ("no card: nothing proves that it answers here as it did in training")
     )
-    return f"{model.name} {model.version}: {len(model.labels)} labels on {model.engine.runtime}; {proof}"
+    gives = "feature vectors" if model.kind == "embed" else f"{len(model.labels)} labels"
+    return f"{model.name} {model.version}: {gives} on {model.engine.runtime}; {proof}"
 
 
 def _outbox(config: Config) -> str:

@@ -29,7 +29,11 @@ def add_to(commands: Commands) -> None:
     add_model_options(parser)
     parser.add_argument("--roi", type=parse_roi, metavar="L,T,R,B", help="look at a part only, as fractions")
     parser.add_argument(
-        "--top", type=whole(1, 10_000), default=1, metavar="N", help="how many classes to name (default: 1)"
+        "--top",
+        type=whole(1, 10_000),
+        default=1,
+        metavar="N",
+        help="how many classes to name, and more if the answer has more (default: 1)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per picture")
     parser.set_defaults(run=run)
@@ -58,12 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _line(path: Path, prediction: Prediction, top: int, width: int) -> str:
-    answers = "  ".join(f"{label} {score:.3f}" for label, score in prediction.top(top))
+    answers = "  ".join(f"{label} {score:.3f}" for label, score in prediction.shown(top))
     said = "" if prediction.label == prediction.top(1)[0][0] else f"{prediction.label}:  "
     return one_line(f"{path!s:<{width}}  {said}{answers}")
 
 
 def _json(path: Path, prediction: Prediction, top: int) -> str:
-    best = [{"label": label, "score": round(score, 6)} for label, score in prediction.top(top)]
+    best = [{"label": label, "score": round(score, 6)} for label, score in prediction.shown(top)]
     answer = {"picture": str(path), "label": prediction.label, "score": round(prediction.score, 6)}
     return json.dumps({**answer, "top": best}, ensure_ascii=False)

@@ -11,6 +11,7 @@ from models import tiny_model
 
 from edge.cli.check import Finding, findings
 from edge.config import load_config
+from edge.model_card import Kind
 
 Check = Callable[..., dict[str, Finding]]
 
@@ -24,8 +25,10 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def check(tmp_path: Path, broker: Broker) -> Check:
-    def run(*, device: str = "porch", watch: str = "", more: str = "", version: str = "auto") -> dict[str, Finding]:
-        tiny_model().write(tmp_path / "colors.tflite")
+    def run(
+        *, device: str = "porch", kind: Kind = "classify", watch: str = "", more: str = "", version: str = "auto"
+    ) -> dict[str, Finding]:
+        tiny_model(kind=kind).write(tmp_path / "colors.tflite")
         path = tmp_path / "edge.toml"
         path.write_text(
             f'[device]\nid = "{device}"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\n'
@@ -42,6 +45,10 @@ def test_everything_that_is_well_says_so(check: Check) -> None:
     assert [finding for finding in found.values() if not finding.ok] == []
     assert found["watches.gate"].message == "classify: red, green, blue"
     assert found["broker"].message.endswith("connected, MQTT 5, may say sightpost/porch/")
+
+
+def test_a_model_without_labels_is_said_to_give_vectors(check: Check) -> None:
+    assert "feature vectors on litert" in check(kind="embed")["models.colors"].message
 
 
 def test_a_watch_that_does_not_fit_its_model_is_found(check: Check) -> None:

@@ -47,6 +47,13 @@ def test_several_labels_are_one_answer_with_the_weakest_score() -> None:
     assert (both.label, both.score) == ("cat + owl", pytest.approx(0.6))
 
 
+def test_what_is_shown_holds_every_label_of_the_answer() -> None:
+    both = prediction("multilabel", 0.6, 0.1, 0.9)
+    assert [label for label, _ in both.shown(1)] == ["owl", "cat"]
+    assert [label for label, _ in both.shown(3)] == ["owl", "cat", "dog"]
+    assert [label for label, _ in prediction("multilabel", 0.1, 0.3, 0.2).shown(1)] == ["dog"]
+
+
 def test_no_label_is_an_answer_too() -> None:
     nothing = prediction("multilabel", 0.1, 0.3, 0.2)
     assert (nothing.label, nothing.score) == ("none", pytest.approx(0.7))

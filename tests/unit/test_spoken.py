@@ -46,7 +46,25 @@ def test_a_single_answer_is_told_from_a_state() -> None:
     assert said(TOPICS.answer("gate"), payload) == "2026-11-23 14:24:00  gate looks like open (91%)"
 
 
-NAMES = ("status", "gap", "gate/state", "gate/event", "gate/answer", "camera/yard/status", "other", "gate/image")
+def test_of_a_vector_its_shape_is_said_and_not_its_bytes() -> None:
+    payload = (
+        b'{"captured_at": "2026-11-23T14:24:00.125Z", "embedding": {"encoding": "float16", "shape": [7, 7, 512], '
+        b'"data": "hzBwLx4r", "scale": 1.0}, "l2": false}'
+    )
+    assert said(TOPICS.embedding("gate"), payload) == "2026-11-23 14:24:00  gate gives 7×7×512 numbers as float16"
+
+
+NAMES = (
+    "status",
+    "gap",
+    "gate/state",
+    "gate/event",
+    "gate/answer",
+    "gate/embedding",
+    "camera/yard/status",
+    "other",
+    "gate/image",
+)
 KEYS = (
     "at",
     "status",
@@ -60,6 +78,8 @@ KEYS = (
     "label",
     "score",
     "clock",
+    "embedding",
+    "shape",
 )
 ANYTHING = st.recursive(
     st.none() | st.text() | st.integers() | st.floats(),

@@ -190,8 +190,9 @@ def _print_verdict(result: FitResult) -> None:
         table.add_row(escape(label), str(row["pictures"]), f"{row['recall']:.0%}", f"{row['precision']:.0%}")
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
+    right = "all labels right" if result.card.kind == "multilabel" else "right"
     console.print(
-        f"\n[bold]{escape(str(result.path))}[/bold]: right in {int8['accuracy']:.1%} of {int8['pictures']} held-out "
+        f"\n[bold]{escape(str(result.path))}[/bold]: {right} in {int8['accuracy']:.1%} of {int8['pictures']} held-out "
         f"pictures (95 % interval {int8['accuracy_low']:.0%} to {int8['accuracy_high']:.0%}); float "
         f"{result.card.metrics['float']['accuracy']:.1%}, same answer in {result.agreement:.1%}; "
         f"{int8['latency_ms']:.1f} ms a picture here"
