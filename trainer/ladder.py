@@ -116,8 +116,9 @@ def told(quantization: Mapping[str, Any]) -> str:
     if len(tried) < 2:  # noqa: PLR2004  nothing was tried before it
         return ""
     first, last = (_likeness(each) for each in (tried[0], tried[-1]))
-    rungs = ", ".join(dict.fromkeys(each["rung"] for each in tried))
-    return f"plain int8 was not enough ({first}); of {rungs} this was taken: {quantization['note']} ({last})"
+    others = dict.fromkeys(WHY[each["rung"]] for each in tried[1:] if each["rung"] != quantization["rung"])
+    nor = "".join(f"; nor {why}" for why in others)
+    return f"plain int8 was not enough ({first}){nor}. Taken: {quantization['note']}; {last}"
 
 
 def _likeness(attempt: Mapping[str, Any]) -> str:

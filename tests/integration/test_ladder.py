@@ -56,7 +56,8 @@ def test_console_and_card_say_which_rung_was_needed_and_why(climbed: tuple[Path,
     )
     words = told(said["climbed"]["quantization"])
     assert words.startswith("plain int8 was not enough (same answer as float in 33.3%)")
-    assert "the most sensitive layers in float" in words
+    assert words.count("the most sensitive layers in float") == 1
+    assert "more_pictures" not in words  # a recipe's word, not a person's
     assert told(said["drifted"]["quantization"]) == ""
 
 

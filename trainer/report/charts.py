@@ -82,7 +82,7 @@ def score_histogram(
         counts, _ = np.histogram(np.clip(chosen, edges[0], edges[-1]), bins=edges)
         plot = Plot((edges[0], edges[-1]), (0, max(1, int(counts.max()))), height=172, top=38, bottom=40)
         plot.axes(ticks, [plot.y[1]], x_title=measure if row else "")
-        plot.text((plot.left, 13), f"{len(chosen)} {rows[row]}", class_="label strong")
+        plot.text((plot.left, 13), f"{rows[row]}: {len(chosen)}", class_="label strong")
         for count, start, end in zip(counts, edges[:-1], edges[1:], strict=True):
             if count:
                 gap = (end - start) * 0.06
@@ -98,7 +98,7 @@ def score_histogram(
         words = ", ".join(
             f"{c} from {s:.2f} to {e:.2f}" for c, s, e in zip(counts, edges, edges[1:], strict=False) if c
         )
-        drawings.append(plot.svg(title=f"How the {len(chosen)} {rows[row]} are spread", description=words or "none"))
+        drawings.append(plot.svg(title=f"How they are spread: {rows[row]}, {len(chosen)}", description=words or "none"))
     return Markup("").join(drawings)
 
 
