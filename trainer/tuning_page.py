@@ -57,7 +57,9 @@ def write_page(
 def page(rows: Sequence[TrialRow], best: TrialRow, importances: dict[str, float], *, name: str) -> str:
     """The page as text; see ``write_page``."""
     counts = {state: sum(row.state == state for row in rows) for state in ("complete", "pruned", "failed")}
-    accuracy = f" and is right in {best.accuracy:.1%} of the validation pictures" if best.accuracy is not None else ""
+    accuracy = (
+        f", and it is right in {best.accuracy:.1%} of the validation pictures" if best.accuracy is not None else ""
+    )
     names = list(importances) or list(best.values)
     slices = "".join(f"<div>{slice_plot(rows, best, parameter)}</div>" for parameter in names)
     important = (

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 22, 26
 _SHOWN_QUANTILE = 0.9
 """The worst tenth of the losses lies at the upper edge, or one diverged trial would press all others flat."""
+_DIGITS = 4
+"""Of a loss after its point, here as in the table."""
 _LOG_FROM = 30
 """A positive parameter whose trials span a larger ratio than this is drawn on a logarithmic axis."""
 
@@ -111,7 +113,8 @@ def _loss_scale(rows: Sequence[TrialRow], height: int) -> _Scale:
     low, high = losses[0], losses[min(len(losses) - 1, math.ceil(len(losses) * _SHOWN_QUANTILE))]
     inner = _linear(low, high, height - _BOTTOM - 6, _TOP + 4)
     beyond = "≥" if losses[-1] > high else ""
-    return _Scale(lambda loss: inner.place(min(loss, high)), (f"{low:.3g}", f"{beyond}{high:.3g}"))
+    low_end, high_end = (f"{round(loss, _DIGITS):.3g}" for loss in (low, high))  # 4e-16 is as good as 0, and shorter
+    return _Scale(lambda loss: inner.place(min(loss, high)), (low_end, beyond + high_end))
 
 
 def _linear(low: float, high: float, begin: float, end: float) -> _Scale:

@@ -237,6 +237,14 @@ def test_the_page_shows_every_trial_and_takes_no_text_for_markup() -> None:
     assert "http" not in text
 
 
+def test_a_loss_of_next_to_nothing_is_written_as_0() -> None:
+    rows = [
+        TrialRow(number=n, state="complete", values={"a": n}, loss=loss, seconds=1)
+        for n, loss in ((0, 4.4e-16), (1, 0.1))
+    ]
+    assert "e-16" not in page(rows, rows[0], {}, name="study")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [(["--minutes", "0"], "minutes above 0"), (["--trials", "none"], "a number of trials")],
