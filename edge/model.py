@@ -82,6 +82,12 @@ class Prediction:
             rest[place] = -np.inf
         return best
 
+    def shown(self, count: int) -> list[tuple[str, float]]:
+        """As ``top``, and as many more as it takes to hold every label of the answer."""
+        answer = {index for index, label in enumerate(self.labels) if label in (self.chosen or ())}
+        ranks = np.flatnonzero(np.isin(np.argsort(-self.scores, kind="stable"), list(answer)))
+        return self.top(max(count, int(ranks.max(initial=-1)) + 1))
+
 
 @lru_cache(maxsize=32)
 def _places(labels: tuple[str, ...]) -> dict[str, list[int]]:
@@ -90,12 +96,6 @@ def _places(labels: tuple[str, ...]) -> dict[str, list[int]]:
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
     return places
-
-    def shown(self, count: int) -> list[tuple[str, float]]:
-        """As ``top``, and as many more as it takes to hold every label of the answer."""
-        answer = {index for index, label in enumerate(self.labels) if label in (self.chosen or ())}
-        ranks = np.flatnonzero(np.isin(np.argsort(-self.scores, kind="stable"), list(answer)))
-        return self.top(max(count, int(ranks.max(initial=-1)) + 1))
 
 
 class Model:
