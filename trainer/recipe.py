@@ -50,8 +50,9 @@ class AugmentRecipe(Table, frozen=True, kw_only=True):
     """``[augment]``: changed copies of each training picture.
 
     ``framing`` says how the pictures came about: ``fixed`` is one camera that never moves, whose pictures are only
-    nudged; ``free`` are photographs of things, which may also be mirrored and cropped; ``auto`` looks at the pictures.
-    ``flip`` (mirror left and right) and ``crop`` (the smallest part of the area that is kept) go before it.
+    nudged; ``free`` are photographs of things, which may also be mirrored, cropped and turned; ``auto`` looks at the
+    pictures. ``flip`` (mirror left and right), ``crop`` (the smallest part of the area that is kept) and ``turn_deg``
+    (by how many degrees at most, either way) go before it.
 
     ``views`` is the number of copies whose features are cached; fine-tuning makes new ones in every epoch. ``light``
     and ``color`` are the largest relative changes, ``shift`` the largest crop at an edge as a fraction of the size,
@@ -67,6 +68,7 @@ class AugmentRecipe(Table, frozen=True, kw_only=True):
     blur: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.7
     flip: bool | None = None
     crop: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    turn_deg: Annotated[float, msgspec.Meta(ge=0, le=180)] | None = None
 
 
 class TrainRecipe(Table, frozen=True, kw_only=True):
@@ -107,7 +109,7 @@ class FinetuneRecipe(Table, frozen=True, kw_only=True):
     epochs: Count = 32
     batch_size: Count = 32
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    learning_rate: Rate = 1e-3
+    learning_rate: Rate = 5e-4
     weight_decay: Decay = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Fraction = 0.1

@@ -139,7 +139,9 @@ def _settled(data: DataSet, parts: Split, recipe: Recipe, steps: Steps) -> Augme
         steps.note(
             f"the pictures look {found} (correlation {framing.correlation:.2f}): "
             f"{'mirrored' if augment.flip else 'never mirrored'}, "
-            f"{f'cropped down to {augment.crop:.0%}' if augment.crop != 1 else 'nudged only'}; see augment.framing"
+            f"{f'cropped down to {augment.crop:.0%}' if augment.crop != 1 else 'nudged only'}, "
+            f"{f'turned by up to {augment.turn_deg:.0f} degrees' if augment.turn_deg else 'not turned'}; "
+            "see augment.framing"
         )
     return augment
 

@@ -116,6 +116,25 @@ def test_a_fixed_scene_is_told_from_photographs() -> None:
     assert (fixed.settle(AugmentRecipe()).flip, fixed.settle(AugmentRecipe()).crop) == (False, 1.0)
     assert free.settle(AugmentRecipe()).flip
     assert free.settle(AugmentRecipe(flip=False, crop=0.9)).flip is False
+    assert (fixed.settle(AugmentRecipe()).turn_deg, free.settle(AugmentRecipe()).turn_deg) == (0.0, 30.0)
+    assert fixed.settle(AugmentRecipe(turn_deg=5)).turn_deg == 5
+
+
+def test_a_view_is_turned_about_its_middle_by_no_more_than_the_recipe_says() -> None:
+    height, width = 90, 120
+    image = np.zeros((height, width, 3), np.uint8)
+    image[45:50, 60:120] = 255  # a hand that points to the right
+    recipe = AugmentRecipe(turn_deg=30, light=0, color=0, shift=0, noise=0, blur=0)
+    spec = InputSpec(height_px=height, width_px=width)
+    angles_deg = []
+    for seed in range(40):
+        view = augmented(image, spec, recipe, np.random.default_rng(seed))
+        assert view[45:50, 58:62].max() == 255, "the middle stays"
+        rows, columns = np.nonzero(view[..., 0] > 127)
+        hand = columns > 75
+        angles_deg.append(np.degrees(np.arctan2(rows[hand].mean() - 47, columns[hand].mean() - 60)))
+    assert -32 < min(angles_deg) < -20
+    assert 20 < max(angles_deg) < 32
 
 
 def test_augmentation_that_changes_nothing_is_what_the_device_sees() -> None:
