@@ -102,7 +102,8 @@ class FinetuneRecipe(Table, frozen=True, kw_only=True):
     they are, smaller pictures undo that (Touvron et al. 2019) and train faster. ``early_size`` is the same for the
     first half of the epochs, when coarse pictures teach as much in half the time (Tan and Le 2021). ``mixup`` blends
     pairs of pictures.
-    Without pretrained weights this stage trains everything from nothing, batch normalization included.
+    Without pretrained weights this stage trains everything from nothing, batch normalization included; that wants a
+    higher rate, such as 2e-3.
     """
 
     blocks: Annotated[int, msgspec.Meta(ge=0)] | Literal["all"] = "all"
