@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from device import LABELS, MODELS
+from device import CLIP, LABELS, MODELS
 from processes import family, memory_mb, running
 from publishing import Broker
 
@@ -46,7 +46,7 @@ def report(rounds: int, cameras: int, port: int, state_dir: Path) -> None:
     The very first start is told apart: then a model without a seal is tried in a process of its own.
     """
     tables = f'[models.model]\nfile = "{MODELS["V2 1.0 224"]}"\nlabels = "{LABELS}"\n' + "".join(
-        f'[cameras.c{number}]\nsource = "scene:gate"\n'
+        f'[cameras.c{number}]\nsource = "{CLIP}"\nloop = true\n'
         f'[watches.w{number}]\ncamera = "c{number}"\nmodel = "model"\nanswers = true\n'
         for number in range(cameras)
     )

@@ -155,8 +155,7 @@ def _judged(seen: Prediction, held: tuple[str, ...], rules: Rules) -> tuple[str,
     if not seen.known:
         return UNKNOWN, NOT_LIKE_TRAINING
     label = seen.label
-    parts = [label] if label in seen.labels else label.split(JOINT)
-    for part in parts:
+    for part in seen.parts_of(label):
         needed = rules.min_scores.get(part, rules.min_score)
         if rules.leave_score is not None and (part in held or label in held):
             needed = min(needed, rules.leave_score)

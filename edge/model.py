@@ -69,8 +69,11 @@ class Prediction:
         places = _places(self.labels)
         if label == NONE and NONE not in places:
             return 1.0 - float(np.max(self.scores))
-        parts = (label,) if label in places else label.split(JOINT)
-        return min(max(float(self.scores[place]) for place in places[part]) for part in parts)
+        return min(max(float(self.scores[place]) for place in places[part]) for part in self.parts_of(label))
+
+    def parts_of(self, label: str) -> Sequence[str]:
+        """The labels that an answer consists of."""
+        return (label,) if label in _places(self.labels) else label.split(JOINT)
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""

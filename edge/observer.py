@@ -9,7 +9,6 @@ import math
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from edge.calls import Calls
 from edge.camera.supervision import is_news
 from edge.errors import CameraError
 from edge.inference import Inference
+from edge.waker import Readiness
 from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Observer:
         on_watches: Callable[[Sequence[Watch]], None] = lambda _: None,
         clock: Callable[[], float],
         local_time: Callable[[], time.struct_time] = time.localtime,
-        wait: Callable[[list[socket.socket | int], float], Sequence[object]] = wait,
+        wait: Callable[[list[socket.socket | int], float], Sequence[object]] | None = None,
     ) -> None:
         self._lookouts = lookouts
         self._on_answer = on_answer
@@ -118,7 +118,7 @@ class Observer:
         self._on_watches = on_watches
         self._clock = clock
         self._local_time = local_time
-        self._wait = wait
+        self._wait = wait or Readiness()
         self._calls = Calls()
         self._inferences: dict[Model, Inference[Look]] = {}
         self._fit_inferences(lookouts)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edge.frame import Frame
     from edge.messages import Topics
     from edge.model import Prediction
+    from edge.record import ClockQuality
     from edge.watch.outcome import Answer
     from edge.watch.watch import Watch
 
@@ -42,6 +43,9 @@ logger = logging.getLogger(__name__)
 
 MISSED_SHARE = 0.05
 """How many of the looks that were due may be dropped before it is worth a word."""
+
+_QUALITY_S = 1.0
+"""How long it is believed how far the wall clock can be trusted."""
 
 
 class Reporter:
@@ -69,6 +73,8 @@ class Reporter:
         self._clock = clock
         self._monotonic = monotonic
         self._boot_id = boot_id()
+        self._quality: ClockQuality = "unknown"
+        self._quality_at_s = -math.inf
         self._samples = samples
         self._daily = Throttle(86_400.0, monotonic)
         self._throttle = Throttle(monotonic=monotonic)
@@ -240,7 +246,10 @@ class Reporter:
                 logger.warning("camera %s is %s: %s", name, status.state, reason_for(status))
 
     def _stamp(self) -> Clock:
-        return stamp(self._boot_id, self._monotonic())
+        now_s = self._monotonic()
+        if now_s - self._quality_at_s >= _QUALITY_S:
+            self._quality, self._quality_at_s = clock_quality(), now_s
+        return Clock(quality=self._quality, boot_id=self._boot_id, monotonic_s=round(now_s, 6))
 
 
 def _top(prediction: Prediction, count: int) -> tuple[Score, ...]:

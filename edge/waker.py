@@ -1,8 +1,36 @@
-"""Waking a thread that waits for sockets."""
+"""Waking a thread that waits for sockets, and the waiting."""
 
 from __future__ import annotations
 
+import contextlib
+import select
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MANY = 4096
+
+
+class Readiness:
+    """Waits for sockets, as ``multiprocessing.connection.wait`` does; the same ones again and again cost little."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._known: dict[int, socket.socket | int] = {}
+
+    def __call__(self, connections: Sequence[socket.socket | int], timeout_s: float) -> list[socket.socket | int]:
+        """Wait for one of them, at most so long, and return those that are readable or have ended."""
+        wanted = {each if isinstance(each, int) else each.fileno(): each for each in connections}
+        if wanted != self._known:  # a number may stand for another socket than before
+            for number in self._known:
+                with contextlib.suppress(KeyError):
+                    self._poll.unregister(number)
+            for number in wanted:
+                self._poll.register(number, select.POLLIN)
+            self._known = wanted
+        return [wanted[number] for number, _ in self._poll.poll(timeout_s * 1000)]
 
 
 class Waker:
@@ -22,11 +50,9 @@ class Waker:
 
     def clear(self) -> None:
         """Be unreadable until the next ``wake``."""
-        try:
-            while self._reading.recv(4096):
+        with contextlib.suppress(BlockingIOError):
+            while len(self._reading.recv(_MANY)) == _MANY:  # all of it in one call, as nearly always
                 pass
-        except BlockingIOError:
-            return
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""

@@ -36,6 +36,9 @@ _PROPERTIES = {
     "zoom": cv2.CAP_PROP_ZOOM,
 }
 
+_NO_SUCH_SETTING = -1.0
+"""What OpenCV tells of one that a device has not; a value of others, but then the device has taken what was asked."""
+
 
 class Settable(Protocol):
     """What ``configure`` needs of an open ``cv2.VideoCapture``."""
@@ -83,10 +86,9 @@ def configure(capture: Settable, config: CameraConfig) -> tuple[str, ...]:
         for name, setting in _PROPERTIES.items()
         if name in config.controls
     }
-    for setting, value in wishes.values():
-        if value is not None:
-            capture.set(setting, value)
+    done = {key: value is None or capture.set(setting, value) for key, (setting, value) in wishes.items()}
     for key, (setting, value) in wishes.items():  # when all is set: width and height are only right together
         if value is not None and abs((got_value := capture.get(setting)) - value) > 0.01 * abs(value):
-            notes.append(f"{key} {value:g} was refused: it is {got_value:g}")
+            is_there = done[key] or got_value != _NO_SUCH_SETTING
+            notes.append(f"{key} {value:g} was refused: {f'it is {got_value:g}' if is_there else 'it has none'}")
     return tuple(notes)
