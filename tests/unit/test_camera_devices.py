@@ -56,7 +56,7 @@ class FakeDevice:
         return propId in self.values
 
     def get(self, propId: int) -> float:  # noqa: N803  OpenCV's name
-        return self.values.get(propId, 0.0)
+        return self.values.get(propId, -1.0)  # as OpenCV does
 
 
 def test_a_device_is_asked_for_its_format_first_and_for_automatisms_before_values() -> None:
@@ -85,6 +85,7 @@ def test_what_a_driver_refuses_is_said_by_name_and_the_rest_is_set() -> None:
         "controls.focus 20",
     ]
     assert notes[1].endswith("it is 1280")
+    assert notes[2].endswith("it has none")
 
 
 @pytest.mark.parametrize(
