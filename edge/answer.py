@@ -25,7 +25,7 @@ NONE = "none"
 JOINT = " + "
 """Between the labels that a ``multilabel`` model finds in one picture."""
 DEFAULT_THRESHOLD = 0.5
-_TINY = 1e-12  # keeps a vector of zeros, which is like nothing, from a division by zero
+TINY = 1e-12  # keeps a vector of zeros, which is like nothing, from a division by zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,20 @@ class Known:
         vector = embedding.ravel().astype(np.float64)
         centers = self.arrays["centers"].astype(np.float64)
         lengths = np.linalg.norm(centers, axis=1) * np.linalg.norm(vector)
-        return float((centers @ vector / np.maximum(lengths, _TINY)).max())
+        return float((centers @ vector / np.maximum(lengths, TINY)).max())
 
     def knows(self, scores: npt.NDArray[np.float32], embedding: npt.NDArray[np.float32] | None) -> bool:
         """Whether the picture is like one of the classes; what is no number is not."""
         return self.value(scores, embedding) >= self.threshold
+
+
+def sureness(kind: Kind, scores: npt.NDArray[np.floating[Any]]) -> float:
+    """How sure a model is of an answer, 0…1.
+
+    It is the highest of the scores, ``(classes,)``; of a ``multilabel`` model, how sure it is of the label that it is
+    least sure of, present or absent.
+    """
+    return float(np.maximum(scores, 1.0 - scores).min() if kind == "multilabel" else scores.max())
 
 
 def chosen(

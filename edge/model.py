@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec.structs import replace
 
-from edge.answer import JOINT, NONE, UNKNOWN, Known, chosen
+from edge.answer import JOINT, NONE, TINY, UNKNOWN, Known, chosen
 from edge.errors import ModelFileError
 from edge.model_card import InputSpec, Kind
 from edge.model_file import ModelFile, read_labels, read_model_file
 from edge.preprocess import Roi, map_pixels, prepare
 from edge.runtime import EMBEDDING, SCORES, Engine, RuntimeName, Tensor
 from edge.tflite_metadata import Normalization, read_normalization
+from edge.vectors import unit, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,6 +146,7 @@ class Model:
         self._table = _pixel_table(file, self.spec, self.engine.input)
         self.labels = self._resolve_labels(labels)
         self.known = _known(file, self.engine)
+        self._center = _center(file, self.engine)
         self.thresholds = file.card.thresholds if file.card else {}
 
     @classmethod
@@ -217,6 +220,13 @@ class Model:
             self.known is None or self.known.knows(scores, embedding),
         )
 
+    def likeness(self, embedding: npt.NDArray[np.float32] | None) -> float:
+        """The cosine of an embedding to the mean of those in training; no number where the card does not have that."""
+        if embedding is None or self._center is None:
+            return float("nan")
+        vector = embedding.ravel().astype(np.float64)
+        return float(vector @ self._center / max(float(np.linalg.norm(vector)), TINY))
+
     def golden_answer(self, frame: Image) -> npt.NDArray[np.float32]:
         """What golden samples keep of an answer: the scores, or the embedding, flattened, of an ``embed`` model."""
         prediction = self.predict(frame)
@@ -251,6 +261,20 @@ def _known(file: ModelFile, engine: Engine) -> Known | None:
     if known.needs_embedding and EMBEDDING not in engine.outputs:
         raise ModelFileError(f"{file.path}: its unknown rule looks at the embedding, which it does not give")
     return known
+
+
+def _center(file: ModelFile, engine: Engine) -> npt.NDArray[np.float64] | None:
+    """The mean direction of an ``embed`` model's vectors in training, at length 1."""
+    reference = file.card.reference if file.card else None
+    if reference is None or reference.center is None:
+        return None
+    try:
+        center = unit(unpack(reference.center).ravel()).astype(np.float64)
+    except ValueError as error:
+        raise ModelFileError(f"{file.path}: the reference of its card is damaged: {error}") from error
+    if EMBEDDING not in engine.outputs or center.size != math.prod(engine.outputs[EMBEDDING].shape):
+        raise ModelFileError(f"{file.path}: the reference of its card has another size than its embedding")
+    return center
 
 
 def _resolve_spec(file: ModelFile, given: InputSpec | None, tensor: Tensor) -> InputSpec:

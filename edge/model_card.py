@@ -79,11 +79,14 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """How pictures that were not learnt from were answered; a device compares its own with them.
 
     Attributes:
-        bins: by what was measured (``score``: the highest; ``likeness``: the unknown rule's value), and by the label
-            with the highest score; those of the label ``""`` are all together.
+        bins: by what was measured (``score``: ``answer.sureness``; ``likeness``: the unknown rule's value or, of an
+            ``embed`` model, the cosine to ``center``), and by the label with the highest score; those of the label
+            ``""`` are all together.
+        center: of an ``embed`` model: the mean direction of its vectors, ``(n,)``, a map's one after the other.
     """
 
     bins: dict[str, dict[str, Bins]]
+    center: PackedArray | None = None
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):

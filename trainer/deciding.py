@@ -58,7 +58,7 @@ def calibrated_card(card: ModelCard, trained: Trained, data: DataSet, parts: Spl
 
 
 def _reference(card: ModelCard, trained: Trained, parts: Split) -> Reference | None:
-    """How pictures that were not learnt from are answered, where one answer is given for each."""
+    """How pictures that were not learnt from are answered."""
     seen = trained.validation
     scaled = seen.logits / np.float32(card.temperature)
     if card.kind == "classify":
@@ -66,10 +66,10 @@ def _reference(card: ModelCard, trained: Trained, parts: Split) -> Reference | N
     elif card.kind == "binary":
         scores = np.hstack([1 - sigmoid(scaled), sigmoid(scaled)])
     else:
-        return None
+        scores = sigmoid(scaled)
     # A cross-validated head has answers for pictures that the centres were made of.
     embeddings = seen.embeddings if len(seen.logits) == len(parts.validation) else None
-    return reference(card.labels, scores, embeddings, card.unknown)
+    return reference(card.kind, card.labels, scores, embeddings, card.unknown)
 
 
 def _unknown(card: ModelCard, trained: Trained, data: DataSet, parts: Split, recipe: UnknownRecipe) -> Settled:

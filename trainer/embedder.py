@@ -26,6 +26,8 @@ from trainer.ladder import climb
 from trainer.pack import add_metadata
 from trainer.proof import made
 from trainer.quantize import to_float_tflite
+from trainer.reference import LEAST_PICTURES as REFERENCE_PICTURES
+from trainer.reference import reference_of_vectors
 from trainer.scaling import scale_pixels
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ LEAST_COSINE = 0.98
 LEAST_PICTURES = 8
 _PROVEN_BY = 5  # every fifth picture proves, the others calibrate
 _MOST_PICTURES = 500
+_MOST_MEASURED = 200
 GOLDEN_SHARE = 0.15
 """Of the largest value in the golden vectors: how far another runtime may be off; 0.06 was measured."""
 
@@ -150,11 +153,15 @@ def export_features(out: Path, folder: Path, recipe: Recipe, *, name: str, steps
         steps.note(f"{candidate.note}: at least {LEAST_COSINE} is needed")
     else:
         raise ProofError(f"{out}: not written: the mean cosine to float is below {LEAST_COSINE} on every rung tried")
+    with steps.step("how like each other its vectors are", min(len(frames), _MOST_MEASURED)) as step:
+        known = reference_of_vectors(np.stack([judged.golden_answer(frame) for frame in _spread(frames)]))
+        step.outcome = "kept, to notice drift" if known else f"{REFERENCE_PICTURES} pictures are needed to notice drift"
     samples = golden.capture(judged, proving[: golden.COUNT])
     tolerance = round(GOLDEN_SHARE * float(np.abs(samples.scores).max()), 4)
     card = replace(
         card,
         version=hashlib.sha256(candidate.content).hexdigest()[:12],
+        reference=known,
         golden=Golden(count=len(samples.frames), tolerance=tolerance),
         metrics={
             **metrics,
@@ -179,6 +186,10 @@ def _readable(paths: Sequence[Path], steps: Steps) -> list[Image]:
     if len(frames) < LEAST_PICTURES:
         raise DataError(f"only {len(frames)} of the pictures can be read; at least {LEAST_PICTURES} are needed")
     return frames
+
+
+def _spread(frames: Sequence[Image]) -> list[Image]:
+    return [frames[index] for index in np.linspace(0, len(frames) - 1, min(len(frames), _MOST_MEASURED)).astype(int)]
 
 
 def _model(content: bytes, card: ModelCard, out: Path) -> Model:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.answer import Known
+from edge.answer import TINY, Known, sureness
 from edge.model_card import Bins, Reference
+from edge.vectors import pack
 from edge.watch.drift import POOLED
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from edge.model_card import UnknownRule
+    from edge.model_card import Kind, UnknownRule
 
     Floats = npt.NDArray[np.floating[Any]]
 
@@ -28,12 +29,17 @@ _DIGITS = 4
 
 
 def reference(
-    labels: Sequence[str], scores: Floats, embeddings: npt.NDArray[np.float32] | None, unknown: UnknownRule | None
+    kind: Kind,
+    labels: Sequence[str],
+    scores: Floats,
+    embeddings: npt.NDArray[np.float32] | None,
+    unknown: UnknownRule | None,
 ) -> Reference | None:
     """Fifths of what was measured on pictures that the model had not learnt from; ``None`` where they are too few.
 
     Args:
-        labels: of the model.
+        kind: of the model.
+        labels: likewise.
         scores: ``(n, labels)`` in 0…1.
         embeddings: ``(n, features)`` of the same pictures; ``None`` where the class centres were made of them.
         unknown: the card's rule; with class centres the likeness to them is measured as well.
@@ -41,14 +47,32 @@ def reference(
     if len(scores) < LEAST_PICTURES:
         return None
     answers = scores.argmax(axis=1)
-    measured = {"score": np.minimum(scores.max(axis=1), 1.0)}
+    measured = {"score": np.minimum([sureness(kind, row) for row in scores], 1.0)}
     if embeddings is not None and unknown is not None and unknown.method == "centers":
         known = Known.of(unknown)
         measured["likeness"] = np.array(
             [known.value(row, vector) for row, vector in zip(scores.astype(np.float32), embeddings, strict=True)]
         )
-    bins = {name: _by_label(labels, answers, values, name) for name, values in measured.items()}
+    named = () if kind == "multilabel" else labels  # its answers are several at once
+    bins = {name: _by_label(named, answers, values, name) for name, values in measured.items()}
     return Reference(bins=bins)
+
+
+def reference_of_vectors(vectors: Floats) -> Reference | None:
+    """Fifths of how like the mean of all others each vector is; ``None`` where they are too few.
+
+    Args:
+        vectors: ``(n, ...)``, the embeddings of pictures such as the device will see, as the device makes them.
+    """
+    if len(vectors) < LEAST_PICTURES:
+        return None
+    flat = vectors.reshape(len(vectors), -1).astype(np.float64)
+    units = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), TINY)
+    total = units.sum(axis=0)
+    others = total - units
+    likeness = (units * others).sum(axis=1) / np.maximum(np.linalg.norm(others, axis=1), TINY)
+    center = total / max(float(np.linalg.norm(total)), TINY)
+    return Reference(bins={"likeness": {POOLED: _bins(likeness, np.inf)}}, center=pack(center, "float16"))
 
 
 def _by_label(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge.answer import STALE, UNKNOWN
+from edge.answer import STALE, UNKNOWN, sureness
 from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
 from edge.errors import ConfigError, SightpostError
 from edge.runtime import EMBEDDING
 from edge.vectors import unit
 from edge.watch.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
-from edge.watch.drift import Drift
+from edge.watch.drift import POOLED, Drift
 from edge.watch.motion import MotionGate
 from edge.watch.outcome import Answer, Embedded, Tally
 from edge.watch.region import Region
@@ -203,6 +203,8 @@ class Watch:
 
     def _answer(self, frame: Frame, prediction: Prediction, untrusted: str | None) -> Answer | Embedded:
         self.tally.looks += 1
+        if self._lessons is None and not untrusted and self.drift.wants(frame.clock_s):
+            self._compare(prediction, frame.clock_s)
         if self.embeds and prediction.embedding is not None:
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
         if untrusted:
@@ -213,8 +215,6 @@ class Watch:
                 lost = self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
                 return replace(lost, embedding=prediction.embedding)
             prediction = self._taught.answer(prediction.embedding)
-        elif self.drift.wants(frame.clock_s):
-            self._compare(prediction, frame.clock_s)
         self._answered_s = frame.clock_s
         after = decide(self._decision, prediction, frame.clock_s, self._rules)
         self.tally.unknown += after.recent[-1] == UNKNOWN
@@ -222,11 +222,14 @@ class Watch:
 
     def _compare(self, prediction: Prediction, clock_s: float) -> None:
         """Count a look for the question whether pictures are still like those in training."""
-        best = int(np.argmax(prediction.scores))
-        values = {"score": float(prediction.scores[best])}
+        if not prediction.scores.size:
+            self.drift.see(POOLED, {"likeness": self.model.likeness(prediction.embedding)}, clock_s)
+            return
+        values = {"score": sureness(self.model.kind, prediction.scores)}
         if self.model.known is not None:
             values["likeness"] = self.model.known.value(prediction.scores, prediction.embedding)
-        self.drift.see(prediction.labels[best], values, clock_s)
+        best = prediction.labels[int(np.argmax(prediction.scores))]
+        self.drift.see(POOLED if self.model.kind == "multilabel" else best, values, clock_s)
 
     def _refused(self, frame: Frame, reason: str, asked: list[Future[Answer | Embedded]]) -> Answer | None:
         self.tally.untrusted += 1

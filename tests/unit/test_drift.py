@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import tiny_model
+from models import lively, tiny_model
 from observing import Scene, watch
 
 from edge.answer import Known
+from edge.errors import ModelFileError
 from edge.messages import Topics, WatchStatusMessage
 from edge.model import Model
-from edge.model_card import Bins, Reference, UnknownRule
+from edge.model_card import Bins, Kind, Reference, UnknownRule
 from edge.record import Post
 from edge.reporting import Reporter
 from edge.vectors import pack
 from edge.watch.drift import LEAST, NOTABLE, Drift
-from trainer.reference import LEAST_PICTURES, reference
+from trainer.reference import LEAST_PICTURES, reference, reference_of_vectors
 
 LABELS = ("open", "shut")
 
@@ -44,7 +45,7 @@ def watched(known: Reference | None, scores: np.ndarray) -> Drift:
 
 @pytest.fixture(scope="module")
 def known() -> Reference:
-    found = reference(LABELS, answers(np.random.default_rng(0), 400), None, None)
+    found = reference("classify", LABELS, answers(np.random.default_rng(0), 400), None, None)
     assert found is not None
     return found
 
@@ -102,7 +103,7 @@ def test_likeness_to_the_class_centres_is_measured_too() -> None:
     rule = UnknownRule(method="centers", threshold=0.1, arrays={"centers": pack(centers, "int8")})
     vectors = np.abs(np.repeat(centers, 100, axis=0) + rng.normal(0, 0.2, (200, 8))).astype(np.float32)
     scores = np.repeat(np.array([[0.95, 0.05], [0.05, 0.95]]), 100, axis=0)
-    found = reference(LABELS, scores, vectors, rule)
+    found = reference("classify", LABELS, scores, vectors, rule)
     assert found is not None
     assert set(found.bins) == {"score", "likeness"}
     values = [Known.of(rule).value(scores[0].astype(np.float32), vector) for vector in vectors]
@@ -115,14 +116,14 @@ def test_likeness_to_the_class_centres_is_measured_too() -> None:
 
 def test_too_few_pictures_make_no_reference() -> None:
     rng = np.random.default_rng(0)
-    assert reference(LABELS, answers(rng, LEAST_PICTURES - 1), None, None) is None
-    few = reference(LABELS, answers(rng, 100, share_open=0.2), None, None)
+    assert reference("classify", LABELS, answers(rng, LEAST_PICTURES - 1), None, None) is None
+    few = reference("classify", LABELS, answers(rng, 100, share_open=0.2), None, None)
     assert few is not None
     assert set(few.bins["score"]) == {"", "shut"}, "open ones are compared with all"
 
 
 def test_scores_that_are_all_the_same_are_one_bin() -> None:
-    found = reference(LABELS, np.tile([1.0, 0.0], (60, 1)), None, None)
+    found = reference("classify", LABELS, np.tile([1.0, 0.0], (60, 1)), None, None)
     assert found is not None
     assert found.bins["score"][""] == Bins(edges=(), shares=(1.0,), count=60)
 
@@ -172,3 +173,42 @@ def test_a_watch_counts_its_looks_and_says_so_when_they_have_become_other(
     assert message.drift is not None
     assert message.drift > NOTABLE
     assert caplog.text.count("watch gate: what it sees has become unlike") == 1
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "embed"])
+def test_several_labels_at_once_and_vectors_drift_too(tmp_path: Path, kind: Kind) -> None:
+    tiny = tiny_model(kind=kind)
+    model = Model.load(tiny.write(tmp_path / "before.tflite"))
+    usual = [model.predict(lively("red", seed)) for seed in range(LEAST_PICTURES)]
+    found = (
+        reference_of_vectors(np.stack([each.embedding for each in usual if each.embedding is not None]))
+        if kind == "embed"
+        else reference(kind, model.labels, np.stack([each.scores for each in usual]), None, None)
+    )
+    assert found is not None
+    card = msgspec.structs.replace(tiny.card, reference=found)
+    model = Model.load(dataclasses.replace(tiny, card=card).write(tmp_path / "after.tflite"))
+    numbers = []
+    for color in ("red", "green"):
+        scene = Scene(model, gate=watch(interval_s=600.0))
+        with contextlib.closing(scene):
+            for seed in range(LEAST):
+                scene.turn()
+                scene.camera.take_picture(scene.now_s, lively(color, 1000 + seed))
+                scene.turn()
+                scene.finish()
+                scene.now_s += 600
+            numbers.append(scene.observer.watch("gate").drift.number())
+    as_before, otherwise = numbers
+    assert as_before is not None
+    assert as_before < 0.15
+    assert kind == "multilabel" or (otherwise or 0.0) > NOTABLE, "another colour has another direction"
+
+
+def test_a_reference_for_another_size_of_vector_is_refused(tmp_path: Path) -> None:
+    tiny = tiny_model(kind="embed")
+    known = Reference(bins={}, center=pack(np.ones(7), "float16"))
+    card = msgspec.structs.replace(tiny.card, reference=known)
+    path = dataclasses.replace(tiny, card=card).write(tmp_path / "m.tflite")
+    with pytest.raises(ModelFileError, match="another size than its embedding"):
+        Model.load(path)
