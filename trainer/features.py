@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,10 @@ class Features:
         """The rows of the validation pictures."""
         count = self.validation_count
         return Labelled(self.everything.inputs[:count], self.everything.targets[:count])
+
+    def let_go(self) -> None:
+        """Give back the memory that mapped rows take up; they are read again when somebody asks for them."""
+        _let_go(self.everything.inputs)
 
     @property
     def training(self) -> Labelled:
@@ -179,11 +184,20 @@ def stream_to_file(
                 done += len(batch)
                 if number % _SAVE_EVERY == 0:
                     rows.flush()
+                    _let_go(rows)
                     replace_file(note, str(done).encode())
             rows.flush()
             growing.replace(finished)
             note.unlink(missing_ok=True)
     return np.asarray(np.lib.format.open_memmap(finished, mode="r"), dtype=np.float32)
+
+
+def _let_go(rows: npt.NDArray[np.float32]) -> None:
+    owner: object = rows
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)
 
 
 def _key(data: DataSet, rows: Sequence[tuple[int, int]], recipe: Recipe, augment: AugmentRecipe) -> str:

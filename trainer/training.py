@@ -112,6 +112,7 @@ def train(
     if recipe.train.effort == "full" and recipe.finetune.blocks != 0:
         head = head_of(network).get_weights()
         frozen, before = network.backbone.get_weights(), score(network, features.validation)
+        features.let_go()
         tuned = _finetune(task, steps, workdir, on_epoch)
         scored = score_pictures(task)
         if tuned and scored.is_no_worse_than(before):

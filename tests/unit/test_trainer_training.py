@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from trainer.balance import order, sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
-from trainer.features import stream_to_file
+from trainer.features import Features, Labelled, stream_to_file
 from trainer.finetune import sizes_px
 from trainer.mix import draw_mix, mix
 from trainer.parameters import with_parameters
@@ -135,6 +136,21 @@ def test_features_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     assert 300 <= asked[1] <= 500
     assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, run), rows)
     assert len(asked) == 2, "the third time nothing is computed"
+
+
+def test_features_take_no_memory_while_nobody_asks_for_them(tmp_path: Path) -> None:
+    def mapped_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    shape = (4000, 4000)
+    made = stream_to_file(tmp_path, "key", shape, lambda _done: (np.ones((500, 4000), np.float32) for _ in range(8)))
+    targets = np.ones((len(made), 2), np.float32)
+    features = Features(Labelled(made, targets), 0, np.arange(len(made)), np.ones(len(made), np.bool_))
+    assert made.sum() == made.size
+    asked = mapped_mb()
+    features.let_go()
+    assert mapped_mb() < asked - 60
+    assert made.sum() == made.size
 
 
 def test_a_disk_without_room_is_known_before_a_row_is_made(tmp_path: Path) -> None:
