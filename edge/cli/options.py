@@ -21,9 +21,9 @@ ROI_EDGES = 4
 THREADS_MAX = 64
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--model`` and the options for models without a card."""
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the model file (.tflite)")
+    parser.add_argument("--model", type=Path, required=required, metavar="FILE", help="the model file (.tflite)")
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="one label per line; only for a model file that names none"
     )
