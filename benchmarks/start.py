@@ -37,7 +37,8 @@ def main() -> None:
         finally:
             broker.stop()
         if arguments.install:
-            print(f"a device's packages: {install_mb(Path(folder)):.0f} MB")
+            everything, bytecode = install_mb(Path(folder))
+            print(f"a device's packages: {everything:.0f} MB, {bytecode:.0f} of them bytecode that pip compiled")
 
 
 def report(rounds: int, cameras: int, port: int, state_dir: Path) -> None:
@@ -66,12 +67,13 @@ def report(rounds: int, cameras: int, port: int, state_dir: Path) -> None:
     print(f"its other processes ({cameras} cameras among them), PSS: {', '.join(f'{mb:.0f}' for mb in others_mb)} MB")
 
 
-def install_mb(folder: Path) -> float:
-    """Install what a device gets, and weigh it."""
+def install_mb(folder: Path) -> tuple[float, float]:
+    """Install what a device gets, and weigh it: everything, and the bytecode."""
     target = folder / "packages"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--target", str(target)]
     subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
-    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
+    sizes_mb = {path: path.stat().st_size / 1e6 for path in target.rglob("*") if path.is_file()}
+    return sum(sizes_mb.values()), sum(size_mb for path, size_mb in sizes_mb.items() if path.suffix == ".pyc")
 
 
 if __name__ == "__main__":
