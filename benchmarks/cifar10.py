@@ -154,8 +154,9 @@ def _distances(rows: Rows, others: Rows) -> Rows:
 def _fine_tuned(learnt: DataSet, judged: DataSet, backbone: BackboneRecipe, blocks: int | str, rate: float) -> Rows:
     """What a backbone that ``fit`` would train on says of the pictures: logits, those of the mirror images added."""
     changes = {
-        "augment.framing": "free", "augment.crop": 0.6, "augment.noise": 0.0, "augment.blur": 0.0,
-        "finetune.blocks": blocks, "finetune.learning_rate": rate, "finetune.epochs": 24, "finetune.averaging": 0.7,
+        "augment.framing": "free", "augment.crop": 0.6, "augment.turn_deg": 0.0, "augment.noise": 0.0,
+        "augment.blur": 0.0, "finetune.blocks": blocks, "finetune.learning_rate": rate, "finetune.epochs": 24,
+        "finetune.averaging": 0.7,
         "finetune.early_size": 1.0, "finetune.train_size": 1.0, "split.validation": 0.1,
     }  # fmt: skip
     recipe = with_parameters(Recipe(backbone=backbone), changes)
