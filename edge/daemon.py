@@ -109,9 +109,10 @@ class Daemon:
         cameras.warm_up()
         opening = Lineup.of_cameras(self._config)
         with contextlib.ExitStack() as ending:
-            for camera in opening.cameras.values():
+            for name, camera in opening.cameras.items():
                 ending.callback(camera.close)
-                camera.start()
+                if self._config.cameras[name].kind.is_camera:  # a recording would begin while nobody looks
+                    camera.start()
             self._lineup = Lineup.of(self._config, opening)
             self._run()
         logger.info("sightpost %s has stopped", self._config.device.id)
@@ -135,6 +136,9 @@ class Daemon:
             reporter = Reporter(
                 self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic, samples=sampler.counts
             )
+            for name, camera in self._lineup.cameras.items():
+                if not self._config.cameras[name].kind.is_camera:
+                    camera.start()
             self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(
                 self._lineup.lookouts(),
