@@ -249,13 +249,13 @@ class Reporter:
         now_s = self._monotonic()
         if now_s - self._quality_at_s >= _QUALITY_S:
             self._quality, self._quality_at_s = clock_quality(), now_s
-        return Clock(quality=self._quality, boot_id=self._boot_id, monotonic_s=round(now_s, 6))
+        return stamp(self._boot_id, now_s, self._quality)
 
 
 def _top(prediction: Prediction, count: int) -> tuple[Score, ...]:
     return tuple(Score(label, round(score, SCORE_DIGITS)) for label, score in prediction.top(count))
 
 
-def stamp(boot: str, monotonic_s: float) -> Clock:
+def stamp(boot: str, monotonic_s: float, quality: ClockQuality | None = None) -> Clock:
     """Say how far the wall clock can be trusted now, ``monotonic_s`` seconds into this boot."""
-    return Clock(quality=clock_quality(), boot_id=boot, monotonic_s=round(monotonic_s, 6))
+    return Clock(quality=quality or clock_quality(), boot_id=boot, monotonic_s=round(monotonic_s, 6))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from edge.frame import Image
     from trainer.progress import Steps
     from trainer.recipe import Recipe
+
+_T = TypeVar("_T")
 
 LEAST_COSINE = 0.98
 """Of the mean over pictures that did not calibrate: int8 vectors of ImageNet backbones reach 0.99 and more."""
@@ -77,7 +79,7 @@ def list_pictures(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder}: holds {len(found)} pictures; at least {LEAST_PICTURES} are needed to calibrate int8"
         )
-    return [found[index] for index in np.linspace(0, len(found) - 1, min(len(found), _MOST_PICTURES)).astype(int)]
+    return _spread(found, _MOST_PICTURES)
 
 
 def build_embedder(recipe: Recipe) -> keras.Model:
@@ -154,7 +156,9 @@ def export_features(out: Path, folder: Path, recipe: Recipe, *, name: str, steps
     else:
         raise ProofError(f"{out}: not written: the mean cosine to float is below {LEAST_COSINE} on every rung tried")
     with steps.step("how like each other its vectors are", min(len(frames), _MOST_MEASURED)) as step:
-        known = reference_of_vectors(np.stack([judged.golden_answer(frame) for frame in _spread(frames)]))
+        known = reference_of_vectors(
+            np.stack([judged.golden_answer(frame) for frame in _spread(frames, _MOST_MEASURED)])
+        )
         step.outcome = "kept, to notice drift" if known else f"{REFERENCE_PICTURES} pictures are needed to notice drift"
     samples = golden.capture(judged, proving[: golden.COUNT])
     tolerance = round(GOLDEN_SHARE * float(np.abs(samples.scores).max()), 4)
@@ -188,8 +192,9 @@ def _readable(paths: Sequence[Path], steps: Steps) -> list[Image]:
     return frames
 
 
-def _spread(frames: Sequence[Image]) -> list[Image]:
-    return [frames[index] for index in np.linspace(0, len(frames) - 1, min(len(frames), _MOST_MEASURED)).astype(int)]
+def _spread(everything: Sequence[_T], most: int) -> list[_T]:
+    """At most so many, evenly over all."""
+    return [everything[i] for i in np.linspace(0, len(everything) - 1, min(len(everything), most)).astype(int)]
 
 
 def _model(content: bytes, card: ModelCard, out: Path) -> Model:
