@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,17 +19,20 @@ from edge.record import Post
 
 
 class Viewer:
-    """Remembers topics, payloads and the retain flag."""
+    """Remembers topics, payloads and the retain flag of all that goes by from when it is there: it is subscribed."""
 
     def __init__(self, port: int) -> None:
+        subscribed = threading.Event()
         self.seen: list[tuple[str, bytes, bool]] = []
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self._client.on_connect = lambda client, *_: client.subscribe("sightpost/porch/+/+", qos=1)
+        self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _client, _userdata, message: self.seen.append(
             (message.topic.removeprefix("sightpost/porch/"), message.payload, message.retain)
         )
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+        assert subscribed.wait(10)
 
     def topics(self) -> list[str]:
         return [topic for topic, _, _ in list(self.seen)]
