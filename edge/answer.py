@@ -112,4 +112,4 @@ def chosen(
     if kind == "binary" and len(labels) == 2:  # noqa: PLR2004  the two answers of a yes-or-no question
         no, yes = labels
         return (yes if scores[1] >= thresholds.get(yes, DEFAULT_THRESHOLD) else no,)
-    return (labels[int(np.argmax(scores))],)
+    return (labels[int(scores.argmax())],)

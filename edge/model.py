@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,18 @@ _SCALINGS = {"raw": (0.0, 1.0), "0..1": (0.0, 255.0), "-1..1": (127.5, 127.5)}
 _STATED_TOLERANCE = 0.01  # of std: 127 or 128 is often written for 127.5, 256 for 255
 
 
+class Labels(tuple[str, ...]):  # noqa: SLOT001  what is found once is kept in it
+    """The names of the classes, in the order of the scores."""
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """Where each label's scores are. It is asked for at every answer, and to hash a thousand labels takes long."""
+        places: dict[str, list[int]] = {}
+        for place, label in enumerate(self):
+            places.setdefault(label, []).append(place)
+        return places
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model says of one picture.
@@ -55,34 +67,38 @@ class Prediction:
         if not self.known:
             return UNKNOWN
         if self.chosen is None:
-            return self.labels[int(np.argmax(self.scores))]
+            return self.labels[int(self.scores.argmax())]
         return JOINT.join(self.chosen) if self.chosen else NONE
 
     @property
     def score(self) -> float:
         """The score of the answer; the highest one where the answer is ``unknown``."""
-        return self.score_of(self.label) if self.known else float(np.max(self.scores))
+        return self.score_of(self.label) if self.known else float(self.scores.max())
 
     def score_of(self, label: str) -> float:
         """The score of an answer: of several labels the lowest, of ``none`` what the highest leaves.
 
         Strangers' labels may repeat a word (ImageNet has two of "crane"): it has the higher score of the two.
         """
-        places = _places(self.labels)
+        places = self._places
         if label == NONE and NONE not in places:
-            return 1.0 - float(np.max(self.scores))
+            return 1.0 - float(self.scores.max())
         return min(max(float(self.scores[place]) for place in places[part]) for part in self.parts_of(label))
 
     def parts_of(self, label: str) -> Sequence[str]:
         """The labels that an answer consists of."""
-        return (label,) if label in _places(self.labels) else label.split(JOINT)
+        return (label,) if label in self._places else label.split(JOINT)
+
+    @property
+    def _places(self) -> dict[str, list[int]]:
+        return self.labels.places if isinstance(self.labels, Labels) else Labels(self.labels).places
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The best classes and their scores, best first."""
         rest = self.scores.copy()  # sorting a thousand classes for three of them costs as much as a small model
         best: list[tuple[str, float]] = []
         for _ in range(min(count, rest.size)):
-            place = int(np.argmax(rest))
+            place = int(rest.argmax())
             best.append((self.labels[place], float(self.scores[place])))
             rest[place] = -np.inf
         return best
@@ -92,15 +108,6 @@ class Prediction:
         answer = {index for index, label in enumerate(self.labels) if label in (self.chosen or ())}
         ranks = np.flatnonzero(np.isin(np.argsort(-self.scores, kind="stable"), list(answer)))
         return self.top(max(count, int(ranks.max(initial=-1)) + 1))
-
-
-@lru_cache(maxsize=32)
-def _places(labels: tuple[str, ...]) -> dict[str, list[int]]:
-    """Where each label's scores are; looked up for every answer."""
-    places: dict[str, list[int]] = {}
-    for place, label in enumerate(labels):
-        places.setdefault(label, []).append(place)
-    return places
 
 
 class Model:
@@ -144,7 +151,7 @@ class Model:
             raise ModelFileError(f"{file.path}: its card says {self.kind!r}, but it has no output named {needed!r}")
         self.spec = _resolve_spec(file, spec, self.engine.input)
         self._table = _pixel_table(file, self.spec, self.engine.input)
-        self.labels = self._resolve_labels(labels)
+        self.labels = Labels(self._resolve_labels(labels))
         self.known = _known(file, self.engine)
         self._center = _center(file, self.engine)
         self.thresholds = file.card.thresholds if file.card else {}

@@ -39,6 +39,9 @@ WORTHLESS = frozenset({"stale", "dark", "frozen", "covered"})
 """States of a camera in which its picture says nothing."""
 AHEAD = 2
 """Frames of a recording on order: one is decoded while another is on its way."""
+READY = 1
+"""Frames of a recording that are ready beside the one that waits for its model, in case this thread is late: a fast
+model gives a fifth more answers. A live camera's would only be older when it is asked about."""
 
 
 @dataclass(slots=True)
@@ -277,6 +280,7 @@ class Observer:
     def _order(self, lookout: Lookout, now_s: float, *, every: bool) -> None:
         """Order frames as long as there is an interpreter for them; more of a live camera's would only grow old."""
         room = max(self._inferences[watch.model].capacity for watch in lookout.watches) - lookout.held
+        room += READY if lookout.recorded else 0
         if room <= 0:
             return
         lookout.camera.request((AHEAD if lookout.recorded else room) if every else 1)

@@ -17,8 +17,8 @@ from edge.errors import CameraError
 if TYPE_CHECKING:
     from edge.frame import Image
 
-SLOTS = 6
-"""Two being written or on their way, and four being looked at: three interpreters, and a frame ready for them.
+SLOTS = 7
+"""Two being written or on their way, and five being looked at: three interpreters, and two frames ready for them.
 
 Slots that are not needed cost nothing: the one that was given back last is used again first.
 """

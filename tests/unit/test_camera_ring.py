@@ -52,7 +52,7 @@ def test_the_memory_cannot_be_truncated_under_a_reader() -> None:
 
 def test_memory_that_is_too_small_or_could_shrink_is_refused() -> None:
     _, descriptor = Ring.create(8, 8)
-    with pytest.raises(CameraError, match="does not hold 6 pictures of 640x480"):
+    with pytest.raises(CameraError, match=f"does not hold {SLOTS} pictures of 640x480"):
         Ring.attach(descriptor, 640, 480)
     os.close(descriptor)
     unsealed = os.memfd_create("unsealed", os.MFD_ALLOW_SEALING)
