@@ -7,8 +7,9 @@
 ``limit`` is an interpreter that does nothing else, ``limit2`` two of them in two threads. ``sightpost`` is the daemon
 as installed: it decodes a looped clip, crops, resizes, answers, decides, commits every answer to the outbox and sends
 it with QoS 1 to a real mosquitto, where a subscriber counts. ``naive`` is the loop of tutorials (read, resize, invoke,
-publish and wait), ``mediapipe`` its ImageClassifier. Each gets its turn in every round; figures are medians of the
-rounds, ratios those of the same round. Clips of other sizes are made with ffmpeg, where that is installed.
+publish and wait), ``plain`` a program of three threads without our guarantees, which shows what is to be had on this
+machine, ``mediapipe`` its ImageClassifier. Each gets its turn in every round; figures are medians of the rounds, ratios
+those of the same round. Clips of other sizes are made with ffmpeg, where that is installed.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="how long each turn is (default: 6)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=SIZES, help="one size of clip")
-    parser.add_argument("--contenders", nargs="*", default=["limit", "limit2", "sightpost", "sightpost2", "naive"])
+    parser.add_argument(
+        "--contenders", nargs="*", default=["limit", "limit2", "sightpost", "sightpost2", "plain", "naive"]
+    )
     parser.add_argument("--mediapipe", type=Path, help="a Python that has mediapipe and paho-mqtt")
     parser.add_argument("--json", action="store_true", help="one JSON object a case")
     arguments = parser.parse_args()
