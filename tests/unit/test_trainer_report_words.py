@@ -51,6 +51,18 @@ def test_the_verdict_names_what_is_confused_most() -> None:
     assert any("“open” and “shut” apart" in advice.what for advice in verdict.advice)
 
 
+def test_of_several_labels_one_is_to_be_shown_without_the_other_and_no_folders_are_joined() -> None:
+    scores = np.array([[0.9, 0.8]] * 4 + [[0.9, 0.1]] * 6 + [[0.1, 0.9]] * 10)
+    several = report([0] * 10 + [1] * 10, scores, card=card(("car", "person"), kind="multilabel"))
+    found = replace(several, answers=replace(several.answers, said=scores >= 0.5))
+    advice = next(each for each in verdict_of(found).advice if "without" in each.what)
+    assert (advice.what, advice.why.split(".")[0]) == (
+        "Show it “car” without “person”",
+        "In 10 pictures of “car” it saw “person” 4 times where there was none",
+    )
+    assert not any("folder" in each.why and "join" in each.why for each in verdict_of(found).advice)
+
+
 def test_a_model_that_always_says_the_commonest_answer_is_no_better_than_guessing() -> None:
     verdict = verdict_of(report([0] * 90 + [1] * 10, np.eye(2)[[0] * 100]))
     assert verdict.grade == "useless"

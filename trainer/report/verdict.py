@@ -159,6 +159,13 @@ def _about_labels(data: ReportData, judgement: Judgement) -> Iterator[Advice]:
     if judgement.confusions and judgement.confusions[0].count > 1:
         worst = judgement.confusions[0]
         one, other = (name(data.card.labels[index]) for index in (worst.truth, worst.said))
+        if data.card.kind == "multilabel":
+            yield Advice(
+                f"Show it “{one}” without “{other}”",
+                f"In {worst.of} pictures of “{one}” it saw “{other}” {worst.count} times where there was none. Add"
+                " pictures of the one without the other, and see that no label is missing in your table.",
+            )
+            return
         yield Advice(
             f"Teach it “{one}” and “{other}” apart",
             f"{worst.count} of {worst.of} “{one}” were called “{other}”. Add pictures of both that show what differs,"
