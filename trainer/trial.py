@@ -1,8 +1,9 @@
 """What one trial measures: how well a recipe does on the validation pictures.
 
 It trains by the same functions as ``fit``, in the same order and with the same seeds, so that ``fit`` with a trial's
-recipe gives that trial's network. Where only the head, its training and its input vary, that is a matter of seconds:
-the features of each backbone are computed once for all trials, and fine-tuning is left to ``fit``.
+recipe goes the same way; of few pictures it then lets the head learn from those to validate as well. Where only the
+head, its training and its input vary, a trial is a matter of seconds: the features of each backbone are computed once
+for all trials, and fine-tuning is left to ``fit``.
 """
 
 from __future__ import annotations

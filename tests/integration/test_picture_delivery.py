@@ -93,6 +93,7 @@ def test_a_picture_that_was_taken_is_not_said_again_after_a_reconnection(outbox:
         outbox.put(*change("open"))
         publisher = Publisher(outbox, MqttConfig(host="127.0.0.1", port=broker.port), TOPICS)
         outbox.put(picture(b"once")) if "gate/image" not in viewer.topics() else None
+        assert outbox.flush(10), "before that nothing counts as pending"
         publisher.start()
         eventually(lambda: "gate/image" in viewer.topics() and not outbox.stats().pending)
         publisher.stop()
