@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import signal
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import msgspec
@@ -29,7 +28,7 @@ from trainer.trial import Bench
 from trainer.tuning_page import write_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -135,11 +134,12 @@ def tune(
     deadline = None if budget.minutes is None else began + 60 * budget.minutes
     interrupted = False
     with open_study(places.study, space, question=question, seed=recipe.seed, first=first) as study:
-        search = _Search(study, bench, base, deadline, clock, steps)
+        interruption = _Interruption()
+        search = _Search(study, bench, base, deadline, clock, steps, interruption.heed)
         try:
-            with _interruptible():
+            with interruption:
                 while search.one_trial(budget.trials):
-                    pass
+                    interruption.heed()
         except _Interrupted:
             interrupted = True
         rows = tuple(study.rows())
@@ -172,16 +172,27 @@ class _Interrupted(BaseException):
     """A person ends the search; a plain KeyboardInterrupt would end one training, which keeps its best and goes on."""
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise _Interrupted
+class _Interruption:
+    """Ctrl-C while it is entered: ends the search at once, or at the next look where a library lost the exception."""
 
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def heed(self) -> None:
+        """Raise what was asked for."""
+        if self._asked:
+            raise _Interrupted
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        raise _Interrupted
 
 
 class _Search:
@@ -195,6 +206,7 @@ class _Search:
         deadline: float | None,
         clock: Callable[[], float],
         steps: Steps,
+        heed: Callable[[], None],
     ) -> None:
         self._study = study
         self._bench = bench
@@ -202,6 +214,7 @@ class _Search:
         self._deadline = deadline
         self._clock = clock
         self._steps = steps
+        self._heed = heed
         self._failures = 0
 
     def one_trial(self, limit: int | None) -> bool:
@@ -231,6 +244,7 @@ class _Search:
         keras.backend.clear_session()  # or the graphs of a hundred trials would stay in memory
 
         def on_look(done: int, loss: float) -> None:
+            self._heed()
             trial.report(loss, done)
             if trial.should_prune() or (self._late() and self._one_is_complete()):
                 raise optuna.TrialPruned

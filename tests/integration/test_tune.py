@@ -138,6 +138,20 @@ def test_ctrl_c_writes_the_best_so_far(task: Path, tmp_path: Path) -> None:
     assert load_recipe(out).backbone.alpha == 0.25
 
 
+def test_ctrl_c_that_a_library_swallows_ends_the_search_at_the_next_look() -> None:
+    pytest.importorskip("optuna")
+    from trainer.tune import _Interrupted, _Interruption
+
+    before = signal.getsignal(signal.SIGINT)
+    with _Interruption() as interruption:
+        interruption.heed()
+        with pytest.raises(_Interrupted):  # and it goes no further, as where Python says "exception ignored in"
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(_Interrupted):
+            interruption.heed()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_recipe_that_cannot_be_trained_ends_the_search_with_one_line(task: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "wrong.toml"
     recipe.write_text('[backbone]\nweights = "/nowhere"\n')
