@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
+from edge.value import Value
 from edge.vectors import unpack
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ DEFAULT_THRESHOLD = 0.5
 TINY = 1e-12  # keeps a vector of zeros, which is like nothing, from a division by zero
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Value, frozen=True):
     """An unknown rule ready to be asked: its arrays unpacked once.
 
     Attributes:
@@ -39,7 +39,7 @@ class Known:
 
     method: str
     threshold: float
-    arrays: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    arrays: Mapping[str, npt.NDArray[np.float32]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, rule: UnknownRule) -> Known:

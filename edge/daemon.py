@@ -111,7 +111,7 @@ class Daemon:
         with contextlib.ExitStack() as ending:
             for name, camera in opening.cameras.items():
                 ending.callback(camera.close)
-                if self._config.cameras[name].kind.is_camera:  # a recording would begin while nobody looks
+                if self._config.cameras[name].opens_early:  # while models are loaded
                     camera.start()
             self._lineup = Lineup.of(self._config, opening)
             self._run()
@@ -137,7 +137,7 @@ class Daemon:
                 self._topics, self._outbox.put, clock=time.time, monotonic=time.monotonic, samples=sampler.counts
             )
             for name, camera in self._lineup.cameras.items():
-                if not self._config.cameras[name].kind.is_camera:
+                if not self._config.cameras[name].opens_early:
                     camera.start()
             self._photographer = Photographer(self._topics, self._outbox.put)
             self._observer = Observer(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from edge.answer import JOINT, STALE, UNKNOWN, chosen
+from edge.value import Value
 from edge.watch.smoothing import Mean, majority, mean
 
 if TYPE_CHECKING:
@@ -21,8 +23,7 @@ LOW_SCORE = "low score"
 _VISITS_MAX = 1000  # labels of a multilabel model combine; the states longest not entered are forgotten
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Value, frozen=True):
     """When an answer becomes the state.
 
     Attributes:
@@ -38,11 +39,11 @@ class Rules:
     """
 
     kind: Kind = "classify"
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = msgspec.field(default_factory=dict)
     smooth_s: float = 0.0
     majority: int = 1
     min_score: float = 0.0
-    min_scores: Mapping[str, float] = field(default_factory=dict)
+    min_scores: Mapping[str, float] = msgspec.field(default_factory=dict)
     leave_score: float | None = None
     hold_s: float = 0.0
     hold_frames: int = 1
@@ -55,16 +56,14 @@ class Rules:
         return self.smooth_s == 0.0 and self.leave_score is None and not has_own_thresholds
 
 
-@dataclass(frozen=True, slots=True)
-class Visits:
+class Visits(Value, frozen=True):
     """How often a state was entered, and how long it lasted altogether until it was last left."""
 
     count: int = 0
     total_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value, frozen=True):
     """What is decided so far.
 
     Attributes:
@@ -89,7 +88,7 @@ class Decision:
     mean: Mean | None = None
     recent: tuple[str, ...] = ()
     seen: Prediction | None = None
-    visits: Mapping[str, Visits] = field(default_factory=dict)
+    visits: Mapping[str, Visits] = msgspec.field(default_factory=dict)
 
 
 def decide(before: Decision, look: Prediction, clock_s: float, rules: Rules) -> Decision:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from edge.value import Mutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 Subject = TypeVar("Subject")
 
 
-@dataclass(slots=True)
-class _Job(Generic[Subject]):
+class _Job(Mutable, Generic[Subject]):
     """A picture for the interpreter, and what came of it: outputs or an error, once it is ``done``."""
 
     subject: Subject

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +12,7 @@ from edge.config.difference import Difference
 from edge.measured import Setting, kept
 from edge.model_trial import Trials
 from edge.observer import Lookout
+from edge.value import Value
 from edge.watch.lessons import Lessons, lessons_path
 from edge.watch.watch import Watch
 
@@ -25,8 +25,7 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Value, frozen=True):
     """What tells a file from one that took its place under the same name."""
 
     inode: int
@@ -43,8 +42,7 @@ class Mark:
         return cls(found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Lineup:
+class Lineup(Value, frozen=True):
     """What is looked at, with what, for which question. Cameras are not started yet, or run already."""
 
     config: Config

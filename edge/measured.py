@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge.durable import replace_file
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(Value, frozen=True):
     """What a setting does: answers a second with all workers busy, and the median time of one answer meanwhile."""
 
     setting: Setting

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from edge.model_file import ModelFile, read_labels, read_model_file
 from edge.preprocess import Roi, map_pixels, prepare
 from edge.runtime import EMBEDDING, SCORES, Engine, RuntimeName, Tensor
 from edge.tflite_metadata import Normalization, read_normalization
+from edge.value import Value
 from edge.vectors import unit, unpack
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class Labels(tuple[str, ...]):  # noqa: SLOT001  what is found once is kept in i
         return places
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Value, frozen=True):
     """What a model says of one picture.
 
     Attributes:

@@ -16,7 +16,6 @@ import lzma
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +25,7 @@ from edge.durable import replace_file
 from edge.errors import ModelFileError
 from edge.model_card import CARD_FORMAT, ModelCard, contradiction
 from edge.tflite_metadata import LABELS_FILE
+from edge.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,8 +63,7 @@ _ZIP_ERRORS = (
 _REPLACE = "copy the file again from where it was made, or train it anew"
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenSamples:
+class GoldenSamples(Value, frozen=True):
     """Raw frames and what this very file answered to them in training.
 
     Attributes:
@@ -76,8 +75,7 @@ class GoldenSamples:
     scores: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(Value, frozen=True):
     """A model file as read: the bytes for the interpreter, and what the file says of itself.
 
     ``card`` and ``golden`` are ``None`` in somebody else's file; ``labels`` may be there through its TFLite Metadata.

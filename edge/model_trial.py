@@ -20,6 +20,7 @@ import msgspec
 from edge.durable import replace_file
 from edge.errors import ModelFileError, SightpostError
 from edge.model_file import is_sealed, read_model_file
+from edge.runtime import versions
 
 if TYPE_CHECKING:
     from edge.config import ModelConfig
@@ -74,15 +75,7 @@ class Trials:
 
 
 def _key(sha256: str, config: ModelConfig) -> str:
-    from importlib import metadata
-
-    versions = []
-    for name in ("ai-edge-litert", "tflite-runtime"):
-        try:
-            versions.append(metadata.version(name))
-        except metadata.PackageNotFoundError:
-            versions.append("")
-    settings = msgspec.json.encode([sha256, config, versions])
+    settings = msgspec.json.encode([sha256, config, versions()])
     return hashlib.sha256(settings).hexdigest()
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import msgspec
 import numpy as np
 
 from edge.calls import Calls
 from edge.camera.supervision import is_news
 from edge.errors import CameraError
 from edge.inference import Inference
+from edge.value import Mutable, Value
 from edge.waker import Readiness
 from edge.watch.outcome import Answer
 
@@ -44,14 +45,13 @@ READY = 1
 model gives a fifth more answers. A live camera's would only be older when it is asked about."""
 
 
-@dataclass(slots=True)
-class Lookout:
+class Lookout(Mutable):
     """A camera and the watches that look through it."""
 
     camera: Camera
     watches: Sequence[Watch]
     recorded: bool
-    told_status: CameraStatus | None = field(default=None)
+    told_status: CameraStatus | None = None
     tell_at_s: float = -math.inf
     held: int = 0  # frames that are looked at
 
@@ -66,8 +66,7 @@ class Lookout:
         return -math.inf if self.recorded and due_s < math.inf else due_s
 
 
-@dataclass(slots=True)
-class Sight:
+class Sight(Mutable):
     """A frame that is looked at; it is given back when ``open``, the number of answers still to come, is 0."""
 
     lookout: Lookout
@@ -75,20 +74,18 @@ class Sight:
     open: int
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Value, frozen=True):
     """One question to a model: what is to be seen for this watch?"""
 
     watch: Watch
     sight: Sight
 
 
-@dataclass(slots=True)
-class _Successor:
+class _Successor(Mutable):
     """What is to be looked through next, and who waits for that."""
 
     lookouts: Sequence[Lookout]
-    done: Future[None] = field(default_factory=Future)
+    done: Future[None] = msgspec.field(default_factory=Future)
 
 
 class Observer:

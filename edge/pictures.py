@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.config.picture import PictureConfig
@@ -18,6 +17,7 @@ from edge.jpeg import Note, encode, shrink
 from edge.messages import utc
 from edge.record import Post
 from edge.throttle import Throttle
+from edge.value import Value
 from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class NoPictureError(SightpostError):
     """There is no picture to be had."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Value, frozen=True):
     """A picture that was published."""
 
     topic: str
@@ -43,8 +42,7 @@ class Taken:
     note: Note
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Value, frozen=True):
     image: Image
     note: Note
     config: PictureConfig

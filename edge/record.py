@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     import ctypes
@@ -53,8 +54,7 @@ class Priority(enum.IntEnum):
     KEPT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(Value, frozen=True):
     """Something to say on a topic.
 
     Attributes:
@@ -77,16 +77,14 @@ class Post:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Value, frozen=True):
     """When something was handed to the outbox: UTC seconds since 1970, and this boot's monotonic seconds."""
 
     clock_s: float
     monotonic_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Value, frozen=True):
     """Posts that are committed together or not at all, with the ids that they will have however often that is tried."""
 
     posts: tuple[Post, ...]
@@ -98,8 +96,7 @@ Cause = Literal["waiting", "full", "old", "invalid", "purged", "damaged"]
 """Why messages were lost; see ``messages.GapMessage``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Value, frozen=True):
     """Messages that no subscriber will ever see.
 
     Attributes:
@@ -136,8 +133,7 @@ class Loss:
         return cls(cause, sum(len(draft.posts) for draft in lost), min(times_s), max(times_s), topics)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value, frozen=True):
     """A committed post.
 
     Attributes:
@@ -151,7 +147,7 @@ class Record:
     number: int
     id: str
     topic: str
-    payload: bytes = field(repr=False)
+    payload: bytes
     retain: bool
     epoch: str
     stamp: Stamp

@@ -10,12 +10,12 @@ import importlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from edge.errors import ModelFileError, SightpostError
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +30,20 @@ SCORES, EMBEDDING = "scores", "embedding"
 _STDERR = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+def versions() -> list[str]:
+    """The version of each runtime, empty where it is not installed. What a model could crash is not loaded."""
+    found = []
+    for module in _MODULES.values():
+        try:
+            package = importlib.import_module(module.partition(".")[0])
+        except ImportError:
+            found.append("")
+        else:
+            found.append(str(getattr(package, "__version__", "")))
+    return found
+
+
+class Tensor(Value, frozen=True):
     """One input or output tensor, its details read once (asking the interpreter costs more than ``set_tensor``).
 
     Attributes:

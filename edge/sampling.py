@@ -10,7 +10,6 @@ import logging
 import queue
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ import msgspec
 from edge.durable import replace_file
 from edge.messages import SCORE_DIGITS
 from edge.throttle import Throttle
+from edge.value import Value
 from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def reasons(answer: Answer, prediction: Prediction, config: SamplesConfig, chanc
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Value, frozen=True):
     """A picture on its way to the disk: ``(H, W, 3) uint8 BGR``, its name, and what goes beside it."""
 
     watch: str

@@ -65,11 +65,13 @@ def convert(raw: object, section: type[_S], *, path: str, where: str) -> _S:
 def _refuse_unknown_keys(raw: object, section: type[msgspec.Struct], path: str, where: str) -> None:
     if not isinstance(raw, dict):
         return
-    hints = typing.get_type_hints(section, include_extras=False)
-    for key, value in raw.items():
+    for key in raw:
         if key not in section.__struct_fields__:
             hint = nearest(key, section.__struct_fields__)
             raise ConfigError(f"{where}: {_join(path, shown(key))}: unknown key; {hint}")
+    nested = {key: value for key, value in raw.items() if isinstance(value, dict)}
+    hints = typing.get_type_hints(section) if nested else {}  # it takes as long as all the rest
+    for key, value in nested.items():
         for member in (hints[key], *typing.get_args(hints[key])):
             if isinstance(member, type) and issubclass(member, msgspec.Struct):
                 _refuse_unknown_keys(value, member, _join(path, key), where)

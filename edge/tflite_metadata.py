@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import flatbuffers
 from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,16 +32,14 @@ _TENSOR_AXIS_LABELS = 2  # AssociatedFileType
 _FIRST_SLOT = 4  # a table's slot n lies at vtable offset 4 + 2n
 
 
-@dataclass(frozen=True, slots=True)
-class Normalization:
+class Normalization(Value, frozen=True):
     """What another program must do to a pixel: ``(x - mean) / std``, one value for all channels."""
 
     mean: float
     std: float
 
 
-@dataclass(frozen=True, slots=True)
-class TensorText:
+class TensorText(Value, frozen=True):
     """Name and description of one tensor, in the file's own tensor order."""
 
     name: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from edge.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
+class Topics(Value, frozen=True):
     """Where each thing is said. Names of devices, watches and cameras are topic levels; labels never are."""
 
     prefix: str

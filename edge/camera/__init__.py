@@ -5,8 +5,8 @@ crashes is replaced, and nothing else notices.
 """
 
 from edge.camera.camera import Camera
-from edge.camera.process import warm_up
 from edge.camera.replay import recorded_frames
 from edge.camera.supervision import CameraStatus, is_news, reason_for
+from edge.zygote import warm_up
 
 __all__ = ["Camera", "CameraStatus", "is_news", "reason_for", "recorded_frames", "warm_up"]

@@ -7,13 +7,13 @@ dusk and night of it, and only then come the things that shine themselves. Colou
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import cv2
 import numpy as np
 
 from edge.camera.canvas import Canvas, Color, as_color, dimmed, lighter, trapezoid
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +39,7 @@ _PAINTS: tuple[Color, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Value, frozen=True):
     """What varies from one visit to the next.
 
     Attributes:

@@ -7,8 +7,9 @@ between the two limits where what was said last stays said.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from edge.value import Mutable
 
 if TYPE_CHECKING:
     from edge.camera.protocol import Sight
@@ -25,8 +26,7 @@ HOLD_S = 3.0
 _REMEMBERED = 32
 
 
-@dataclass(slots=True)
-class _Complaint:
+class _Complaint(Mutable):
     """One complaint, said or not, and since when the opposite has been seen."""
 
     stands: bool = False

@@ -11,9 +11,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that forks must have one t
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # FFmpeg: quiet; what matters is reported once, by us
 os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
 
+gc.disable()  # loading makes no garbage to search for
 # edge.preprocess comes first: it sets a limit that OpenCV reads when it is loaded.
 for name in ("edge.preprocess", "edge.camera.sources", "edge.camera.sight", "edge.camera.worker"):
     importlib.import_module(name)
 
-gc.collect()
+gc.enable()
 gc.freeze()  # the collector of a forked process then leaves these objects, and the pages they share, alone

@@ -1,36 +1,21 @@
-"""The daemon's handle on one decoding process.
-
-Decoding processes are forked from a process that has OpenCV loaded (multiprocessing's fork server), so that a new one
-takes milliseconds and shares its memory with the others.
-"""
+"""The daemon's handle on one decoding process."""
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import socket
-from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
+from edge import zygote
 from edge.camera.protocol import PACKET_BYTES, Done, FromDecoder, Want, decode_from_decoder, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from multiprocessing.context import ForkServerContext
 
     from edge.config import CameraConfig
 
 _LAST_WORDS_S = 1.0
 """How long a killed process may take to go. One stuck in a driver stays until the driver lets go of it."""
-
-
-def warm_up() -> None:
-    """Start the process that decoding processes are forked from, without waiting for it to have loaded OpenCV.
-
-    Starting a camera does it too, and then waits about half a second; a daemon that has more to load calls this first.
-    """
-    _context()
-    forkserver.ensure_running()
 
 
 class DecodingProcess:
@@ -45,7 +30,9 @@ class DecodingProcess:
 
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)  # noqa: FBT003  the standard library wants it so
-        self._process = _context().Process(target=serve, args=(config, theirs), name=f"camera-{name}", daemon=True)
+        self._process = zygote.context().Process(
+            target=serve, args=(config, theirs), name=f"camera-{name}", daemon=True
+        )
         with theirs:
             self._process.start()
 
@@ -104,9 +91,3 @@ class DecodingProcess:
         self._process.join(_LAST_WORDS_S)
         if self._process.exitcode is not None:
             self._process.close()
-
-
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["edge.camera.preload"])
-    return context

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import cv2
 import numpy as np
+from msgspec.structs import replace
 
 from edge.camera.gate_painting import Look, painted
 from edge.errors import PictureError

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     import random
@@ -21,8 +22,7 @@ MARGIN_S = 2.0
 """How much longer than OpenCV's own timeout a decoder may be silent before it is thought to hang."""
 
 
-@dataclass(frozen=True, slots=True)
-class CameraStatus:
+class CameraStatus(Value, frozen=True):
     """A camera at one moment.
 
     Attributes:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import asdict
+
 from edge import PICTURE_SUFFIXES
 from edge.cli.looking import frames_of
 from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError, one_line
+from edge.value import Value
 
 if TYPE_CHECKING:
     import argparse
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
 BROKER_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Value, frozen=True):
     """One thing that was tried."""
 
     subject: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import time
@@ -80,7 +79,7 @@ def status(arguments: argparse.Namespace) -> int:
     summary = summarize(path)
     ledger = summary.ledger
     if arguments.json:
-        fields = {"file": str(path), **dataclasses.asdict(summary), "ledger": msgspec.structs.asdict(ledger)}
+        fields = {"file": str(path), **msgspec.structs.asdict(summary), "ledger": msgspec.structs.asdict(ledger)}
         print(json.dumps(fields))
         return 0
     share = ledger.pending_bytes / config.outbox.max_bytes

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -22,6 +21,7 @@ from edge.messages import ReplyMessage, utc
 from edge.publisher.session import Notice
 from edge.record import is_topic
 from edge.throttle import Throttle
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +43,7 @@ class _Identified(msgspec.Struct):
     id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Value, frozen=True):
     """A command under way."""
 
     message: Heard

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from edge.config.values import Name, Seconds
 from edge.errors import ConfigError, SightpostError
 from edge.strict import convert, nearest
+from edge.value import Value
 
 MAX_BYTES = 4096
 """No command needs more."""
@@ -56,8 +56,7 @@ BODIES: dict[str, type[Body]] = {
 WITHOUT_WATCH = frozenset({"reload"})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value, frozen=True):
     """A command that is well formed; ``watch`` is empty where it concerns the whole device."""
 
     name: str

@@ -84,6 +84,11 @@ class CameraConfig(Section, frozen=True, kw_only=True):
         return not self.kind.is_camera and (self.pace == "fast" or self.hot is not None)
 
     @property
+    def opens_early(self) -> bool:
+        """True when nothing is missed if it opens before anybody looks: all but what plays once, in real time."""
+        return self.kind.is_camera or self.is_recording or self.loop
+
+    @property
     def is_replaceable(self) -> bool:
         """True when what cannot be opened may be there later: a camera or hot folder. A wrong file stays wrong."""
         return self.kind.is_camera or self.hot is not None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -21,8 +22,7 @@ _FIXED = {"mqtt": ("topic_prefix",)}
 """Keys of those that nevertheless need a restart, as does every table that is not named here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Value, frozen=True):
     """What has changed, by name: what is new, what is gone, and what is no longer as it was.
 
     Attributes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edge.discovery import components
 from edge.record import Post
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -22,8 +22,7 @@ LEVEL = "device"
 """Topic level of discovery messages that describe a whole device: ``<prefix>/device/<device>/<whose>/config``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Value, frozen=True):
     """What the message says beside the watches.
 
     Attributes:

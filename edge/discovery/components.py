@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from edge.answer import JOINT, STALE, UNKNOWN
 from edge.discovery import wording
 from edge.messages import CameraStatus
 from edge.record import ClockQuality
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -33,8 +33,7 @@ _NO_ANSWER = f"value_json.label in ['{UNKNOWN}', '{STALE}']"
 Description = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(Value, frozen=True):
     """One entity: which platform shows it, a key that is stable for ever, and its description."""
 
     platform: str

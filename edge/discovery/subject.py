@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     from edge.model_card import Kind
     from edge.watch.watch import Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Value, frozen=True):
     """A watch, as far as it matters to those who look at its answers.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from edge.record import Draft, Loss, Post, Record
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Value, frozen=True):
     """All that one transaction does.
 
     ``purge`` removes so many of the oldest events. ``letters`` and ``counts`` come with the contents of another store
@@ -30,16 +30,14 @@ class Batch:
     counts: Ledger | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Value, frozen=True):
     """When the oldest events are dropped."""
 
     max_bytes: int
     max_age_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Value, frozen=True):
     """What comes from outside: UTC seconds since 1970, monotonic seconds of this boot, random bytes, words for a loss.
 
     Without ``announce``, losses are only counted, until a store that has it is opened.

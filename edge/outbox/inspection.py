@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import OutboxError, OutboxInUseError
@@ -13,6 +12,7 @@ from edge.outbox import file
 from edge.outbox.batch import Batch
 from edge.outbox.opening import explain, open_store
 from edge.outbox.reader import Reader
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Value, frozen=True):
     """An outbox in numbers.
 
     Attributes:

@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.errors import OutboxError
@@ -15,6 +14,7 @@ from edge.outbox.batch import Batch, Limits, Sources
 from edge.outbox.reader import Reader
 from edge.outbox.store import Store
 from edge.record import Loss
+from edge.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,7 @@ CHECK_S = 2.0
 """How long the start may be delayed by looking for damage after a power cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStore:
+class OpenStore(Value, frozen=True):
     """Both connections to one file."""
 
     store: Store

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.outbox import file
 from edge.outbox.ledger import Ledger
 from edge.record import Priority, Record, Stamp
+from edge.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Value, frozen=True):
     """What a broker did not want, why, and when it said so (UTC seconds since 1970, as ``clock_s`` of the putting)."""
 
     number: int

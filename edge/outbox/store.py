@@ -7,7 +7,6 @@ same transaction as the rows that they count.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +17,7 @@ from edge.outbox.gaps import Gaps
 from edge.outbox.ledger import Ledger
 from edge.outbox.reader import DeadLetter
 from edge.record import Draft, Loss, Priority, Stamp, uuid7
+from edge.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,7 @@ _PLAUSIBLE_CLOCK_S = 1_735_689_600.0
 """2025: a wall clock before this was never set."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(Value, frozen=True):
     """The oldest event."""
 
     stamp: Stamp

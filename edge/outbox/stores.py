@@ -7,7 +7,6 @@ what memory holds is moved to it.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import hashlib
 import logging
@@ -259,7 +258,7 @@ def _everything(opened: OpenStore) -> Batch:
     untold = opened.store.untold()
     counts = msgspec.structs.replace(opened.store.ledger)
     for loss in untold:  # the other store counts these itself
-        counts.lose(dataclasses.replace(loss, count=-loss.count if loss.count else loss.count))
+        counts.lose(msgspec.structs.replace(loss, count=-loss.count if loss.count else loss.count))
     counts.committed -= len(records)
     return Batch(
         drafts=tuple(_draft(record) for record in records),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.messages import is_picture
 from edge.publisher.dialect import Standing
 from edge.publisher.misfits import HANG_UPS
 from edge.record import Record
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,8 +38,7 @@ _HEADER_BYTES = 16
 """More than MQTT needs beside topic and payload: fixed header, lengths, message number, no properties."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(Value, frozen=True):
     due_s: float
     record: Record
 

@@ -10,7 +10,6 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import paho.mqtt.client as mqtt
@@ -21,6 +20,7 @@ from paho.mqtt.properties import Properties
 from edge.errors import BrokerError
 from edge.publisher import advice, credentials
 from edge.publisher.client import Client
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,7 @@ class WrongVersionError(BrokerError):
         self.certain = certain
 
 
-@dataclass(frozen=True, slots=True)
-class Will:
+class Will(Value, frozen=True):
     """What the broker says for us when we are gone without a word."""
 
     topic: str
@@ -59,8 +58,7 @@ class Will:
     retain: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Value, frozen=True):
     """Something to be said. ``correlation`` tells who asked (MQTT 5) what it answers."""
 
     topic: str
@@ -69,8 +67,7 @@ class Notice:
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Value, frozen=True):
     """The broker's answer to a publish; ``refusal`` says why it does not want it, ``transient`` that it may yet."""
 
     mid: int
@@ -78,8 +75,7 @@ class Ack:
     transient: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Value, frozen=True):
     """A message of a subscription; ``retained`` if it was said before we subscribed.
 
     ``response_topic`` and ``correlation`` are where and under which mark its sender wants an answer (MQTT 5).

@@ -8,11 +8,11 @@ them, and ``protobuf`` makes classes of it. Fields that we neither write nor rea
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import ConfigError
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,7 @@ _METRIC = {
 _PAYLOAD = {"timestamp": (1, "UINT64"), "metrics": (2, ".sightpost.Metric"), "seq": (3, "UINT64")}
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Value, frozen=True):
     """One named value.
 
     Attributes:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge.decision import Visits
+from edge.value import Mutable, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
     from edge.watch.watch import Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(Value, frozen=True):
     """The feature vector of one frame, ``(n,) float32`` or ``(h, w, n)``."""
 
     watch: Watch
@@ -25,8 +26,7 @@ class Embedded:
     embedding: npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Value, frozen=True):
     """What a watch makes of one frame, or of there being none.
 
     Attributes:
@@ -49,7 +49,7 @@ class Answer:
     score: float
     reason: str | None = None
     dwell_s: float = 0.0
-    visits: Visits = field(default_factory=Visits)
+    visits: Visits = msgspec.field(default_factory=Visits)
     embedding: npt.NDArray[np.float32] | None = None
 
     @property
@@ -58,8 +58,7 @@ class Answer:
         return self.label != self.previous
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Mutable):
     """What a watch has done since the start.
 
     Attributes:

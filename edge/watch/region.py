@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 
 from edge.errors import ConfigError
 from edge.preprocess import LETTERBOX_GREY, crop_roi
+from edge.value import Value
 
 if TYPE_CHECKING:
     from edge.config import WatchConfig
@@ -23,8 +23,7 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Cut(Value, frozen=True):
     """A region in frames of one size.
 
     Attributes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from edge.value import Mutable
 from edge.watch.motion import changed_area, difference, thumbnail
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def draw_regions(image: Image, regions: Sequence[tuple[str, Region]]) -> Image:
     return drawn
 
 
-@dataclass(slots=True)
-class Heat:
+class Heat(Mutable):
     """How much a region has differed from its first picture, cell by cell, at most."""
 
     region: Region

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     import time
@@ -15,8 +16,7 @@ _DAY_MINUTES = 24 * 60
 _TIMES = re.compile(r"(\d{1,2}):(\d\d)-(\d{1,2}):(\d\d)")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Value, frozen=True):
     """A part of some days.
 
     Attributes:
@@ -36,8 +36,7 @@ class Span:
         return begun_today or ((day - 1) % len(DAYS) in self.days and minute < self.end_min)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Value, frozen=True):
     """When to look, in local time; an empty one is always."""
 
     spans: tuple[Span, ...] = ()

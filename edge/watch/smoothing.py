@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from edge.value import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 HALF = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Mean:
+class Mean(Value, frozen=True):
     """The exponential mean of looks so far.
 
     Attributes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from edge.model import Prediction
+from edge.value import Value
 from edge.vectors import unit
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def direction(embedding: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return unit(np.sign(flat) * np.sqrt(np.abs(flat)))
 
 
-@dataclass(frozen=True, slots=True)
-class Taught:
+class Taught(Value, frozen=True):
     """What a watch was taught.
 
     Attributes:
@@ -50,7 +50,7 @@ class Taught:
     """
 
     labels: tuple[str, ...] = ()
-    centers: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    centers: Vectors = msgspec.field(default_factory=lambda: np.empty((0, 0), np.float32))
     temperature: float = USUAL_TEMPERATURE
     threshold: float = -1.0
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from edge.answer import STALE, UNKNOWN, sureness
 from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
 from edge.errors import ConfigError, SightpostError
 from edge.runtime import EMBEDDING
+from edge.value import Value
 from edge.vectors import unit
 from edge.watch.cadence import OFF_SCHEDULE, ON_COMMAND, PAUSED, Cadence
 from edge.watch.drift import POOLED, Drift
@@ -39,8 +40,7 @@ NOTHING_TAUGHT = "nothing is taught yet; see sightpost teach"
 DECIDABLE = ("classify", "binary", "multilabel")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(Value, frozen=True):
     """A look that the model is asked about: who wants to know, and why it is worth nothing, if it is."""
 
     asked: list[Future[Answer | Embedded]]

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
 from models import tiny_flatbuffer, tiny_model
+from msgspec.structs import replace
 
 from edge.cli import check
 from edge.config import ModelConfig, load_config

@@ -177,17 +177,18 @@ def test_visits_and_their_length_are_counted() -> None:
     assert dwell_s(decision, 10.0) == 3.0
 
 
-RULES = st.builds(
-    Rules,
-    kind=st.sampled_from(["classify", "multilabel"]),
-    smooth_s=st.sampled_from([0.0, 0.5, 3.0]),
-    majority=st.integers(1, 5),
-    min_score=st.floats(0, 1),
-    leave_score=st.none() | st.floats(0, 1),
-    hold_s=st.floats(0, 3),
-    hold_frames=st.integers(1, 4),
-    cooldown_s=st.floats(0, 5),
-)
+RULES = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(["classify", "multilabel"]),
+        "smooth_s": st.sampled_from([0.0, 0.5, 3.0]),
+        "majority": st.integers(1, 5),
+        "min_score": st.floats(0, 1),
+        "leave_score": st.none() | st.floats(0, 1),
+        "hold_s": st.floats(0, 3),
+        "hold_frames": st.integers(1, 4),
+        "cooldown_s": st.floats(0, 5),
+    }
+).map(lambda fields: Rules(**fields))
 SCORES = st.tuples(*[st.floats(0, 1, width=32) | st.just(math.nan)] * 3)
 STEPS = st.lists(st.tuples(st.none() | SCORES, st.booleans(), st.floats(0, 3)), max_size=40)
 

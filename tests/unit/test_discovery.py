@@ -6,11 +6,11 @@ asks the real one.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from home_assistant import ODD_LABELS
 from hypothesis import given
@@ -201,7 +201,7 @@ def test_a_label_becomes_a_state_that_home_assistant_takes(label: str) -> None:
 
 def test_when_home_assistant_has_started_it_is_told_again_but_not_all_the_time() -> None:
     described_now = Record(0, "1", TOPIC, b"{}", retain=True, epoch="e", stamp=Stamp(0, 0), earlier=False)
-    state = dataclasses.replace(described_now, topic=TOPICS.state("gate"))
+    state = msgspec.structs.replace(described_now, topic=TOPICS.state("gate"))
     put: list[Post] = []
     birth = Birth("homeassistant", lambda: [described_now, state], put.append)
     assert birth.subscriptions == ("homeassistant/status",)
