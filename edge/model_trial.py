@@ -107,6 +107,18 @@ def try_model(config: ModelConfig, timeout_s: float = TIMEOUT_S) -> None:
     )
 
 
+def try_stranger(config: ModelConfig) -> None:
+    """Try a model whose file does not bear our seal, before it could take this program with it.
+
+    Raises:
+        ModelFileError: as ``Trials.require``.
+    """
+    path = Path(config.file)
+    if not is_sealed(path):
+        read_model_file(path)  # says at once what is wrong with a file that is none
+        try_model(config)
+
+
 def main() -> int:
     """Load, prove and ask the model whose configuration comes on standard input."""
     from edge.config import ModelConfig

@@ -81,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _measurements(config: ModelConfig, duration_s: float) -> Iterator[Measurement]:
     from edge.lineup import load_model
     from edge.measured import measure, settings
+    from edge.model_trial import try_stranger
 
+    try_stranger(config)
     for setting in settings(len(os.sched_getaffinity(0))):
         exact = msgspec.structs.replace(config, threads=setting.threads, workers=setting.workers)
         yield measure(load_model(exact), setting, duration_s=duration_s, clock=time.perf_counter)

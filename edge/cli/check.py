@@ -107,11 +107,9 @@ def _watch(name: str, config: Config, model: Model) -> str:
 
 def _model(name: str, config: Config, models: dict[str, Model]) -> str:
     from edge.lineup import load_model
-    from edge.model_file import is_sealed
-    from edge.model_trial import try_model
+    from edge.model_trial import try_stranger
 
-    if not is_sealed(Path(config.models[name].file)):
-        try_model(config.models[name])  # it could take us with it
+    try_stranger(config.models[name])
     model = models[name] = load_model(config.models[name])
     proof = (
         f"{model.file.card.golden.count} golden samples right"

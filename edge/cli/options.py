@@ -48,12 +48,17 @@ def load_model(arguments: argparse.Namespace) -> Model:
         ModelFileError: it is damaged or not to be trusted.
         ConfigError: ``--input`` is wrong.
     """
+    from edge.config import ModelConfig
     from edge.model import Model
+    from edge.model_trial import try_stranger
 
+    spec = parse_input(arguments.input) if arguments.input else None
+    labels = None if arguments.labels is None else str(arguments.labels)
+    try_stranger(ModelConfig(file=str(arguments.model), labels=labels, input=spec, runtime=arguments.runtime))
     return Model.load(
         arguments.model,
         labels=arguments.labels,
-        spec=parse_input(arguments.input) if arguments.input else None,
+        spec=spec,
         threads=arguments.threads,
         runtime=arguments.runtime,
     )

@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.answer import STALE, UNKNOWN
     from edge.config import load_config
     from edge.lineup import load_model
+    from edge.model_trial import try_stranger
     from edge.runtime import EMBEDDING
     from edge.watch.lessons import Lessons, lessons_path
     from edge.watch.region import Region
@@ -72,6 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         known = [name for name, each in config.watches.items() if each.kind == "teach"]
         hint = nearest(arguments.watch, known) if known else 'give a watch kind = "teach"'
         raise UsageError(f"{arguments.watch}: no watch of kind 'teach' in {arguments.config}; {hint}")
+    try_stranger(config.models[watch.model])
     model = load_model(config.models[watch.model])
     if EMBEDDING not in model.engine.outputs:
         raise UsageError(f"{model.file.path}: gives no feature vectors; use a model of kind 'embed'")

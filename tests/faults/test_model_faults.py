@@ -6,16 +6,17 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
 from models import tiny_flatbuffer, tiny_model
-from msgspec.structs import replace
 
-from edge.cli import check
+from edge.cli import check, main
 from edge.config import ModelConfig, load_config
 from edge.errors import ModelFileError
 from edge.model_file import GoldenSamples
@@ -121,6 +122,19 @@ def test_check_is_not_taken_along_by_a_model_that_crashes_the_runtime(
             break
     assert not found["models.m"].ok
     assert "SIGSEGV" in found["models.m"].message
+
+
+def test_classify_is_not_taken_along_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = foreign(tmp_path / "m.tflite")
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((16, 16, 3), (0, 0, 255), np.uint8))
+    words = ["classify", str(tmp_path / "red.png"), "--model", config.file, "--labels", str(config.labels)]
+    assert main(words) == 0
+    assert "red" in capsys.readouterr().out
+    a_runtime_that(CRASHING, tmp_path, monkeypatch)
+    assert main(words) == ModelFileError.exit_code
+    assert "the runtime crashes on it (SIGSEGV)" in capsys.readouterr().err
 
 
 def test_a_disk_that_remembers_nothing_means_another_trial_and_no_more(tmp_path: Path) -> None:
