@@ -101,7 +101,7 @@ class Desk:
             return
         tail = message.topic.removeprefix(base)
         if message.retained:  # or an old "reload" would be obeyed at every connection
-            if self._throttle.allows(f"retained {message.topic}"):
+            if self._throttle.allows("retained"):
                 logger.warning("A retained message on %s is no command: remove it there", message.topic)
             return
         key = (message.topic, _identity(message))
@@ -178,7 +178,7 @@ class Desk:
         self._send(task.message, answer)
 
     def _refuse(self, message: Heard, tail: str, error: str) -> None:
-        if self._throttle.allows(f"refused {error[:40]}"):
+        if self._throttle.allows("refused"):
             logger.warning("Refused what was told over MQTT: %s", one_line(f"{tail[:100]}: {error}"))
         name, _, watch = tail.partition("/")
         self._send(message, self._worded(name[:80], watch[:80], _id_of(message.payload), None, error))
