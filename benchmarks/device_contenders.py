@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -108,6 +109,8 @@ def plain(model: str, clip: str, port: int, seconds: float) -> None:
 
     def decode() -> None:
         for frame in _frames(clip, [cv2.CAP_PROP_N_THREADS, 1]):
+            if ending.is_set():
+                return
             pictures.put(cv2.cvtColor(cv2.resize(frame, (side, side)), cv2.COLOR_BGR2RGB))
 
     def send() -> None:
@@ -124,7 +127,7 @@ def plain(model: str, clip: str, port: int, seconds: float) -> None:
                 for payload in payloads:
                     client.publish("plain/answer", payload, qos=1)
 
-    counts = [0]
+    counts, ending = [0], threading.Event()
 
     def step() -> None:
         interpreter.set_tensor(index, pictures.get()[None])
@@ -132,9 +135,14 @@ def plain(model: str, clip: str, port: int, seconds: float) -> None:
         answers.put(interpreter.get_tensor(output)[0])
         counts[0] += 1
 
-    threading.Thread(target=decode, daemon=True).start()
+    decoder = threading.Thread(target=decode, daemon=True)
+    decoder.start()
     threading.Thread(target=send, daemon=True).start()
     _loop(step, lambda: counts[0], seconds)
+    ending.set()  # Python may not end while a thread is inside OpenCV
+    while decoder.is_alive():
+        with contextlib.suppress(queue.Empty):
+            pictures.get(timeout=0.1)
 
 
 def mediapipe(model: str, clip: str, port: int, seconds: float) -> None:

@@ -3,7 +3,8 @@
     python benchmarks/growth.py --seconds 10
 
 Cameras play a clip at its own rate and every frame is asked for; regions are looked at twice a second. Cost for each
-answer should stay flat until the cores are full, and whatever is dropped then should be dropped evenly.
+answer should stay flat until the cores are full, and whatever is dropped then should be dropped evenly, as under
+``overload``: eight cameras whose every frame is asked about, with a model that is too large for that.
 """
 
 from __future__ import annotations
@@ -40,14 +41,16 @@ def main() -> None:
                 table.add_row(f"{count} cameras", *row(cameras(count), 30.0 * count, broker.port, arguments.seconds))
             for count in (1, 4, 16, 64):
                 table.add_row(f"{count} regions", *row(regions(count), 2.0 * count, broker.port, arguments.seconds))
+            overload = row(cameras(8, BIG_MODEL), 240.0, broker.port, arguments.seconds)
+            table.add_row("overload", *overload)
         finally:
             broker.stop()
     Console().print(table)
 
 
-def cameras(count: int) -> str:
+def cameras(count: int, model: str = MODEL) -> str:
     """A camera each, with a watch that looks at every frame."""
-    return MODEL + "".join(
+    return model + "".join(
         f'[cameras.c{number}]\nsource = "{CLIP}"\nloop = true\n'
         f'[watches.w{number}]\ncamera = "c{number}"\nmodel = "model"\ninterval_s = 0\nanswers = true\n'
         for number in range(count)
