@@ -194,6 +194,9 @@ class Camera:
         except OSError as error:  # no more processes, memory or descriptors: as bad as a decoder that died
             self._lose(f"the decoder cannot be started: {error.strerror or error}", fatal=False)
             return
+        except EOFError:
+            self._lose("the decoder cannot be started: what it is forked from has died", fatal=False)
+            return
         self._silence = Silence(self._config, now_s)
         for slot in self._ledger.wanted:
             self._decoder.want(slot)

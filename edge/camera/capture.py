@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NOMINAL_RATES_HZ = (0.1, 1000.0)
 """FFmpeg calls 90 kHz, or nothing at all, the rate of a stream that does not tell: only these are believed."""
 
-_ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
+_ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []  # Debian's 4.6 has none
 """Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos get slower."""
 
 
