@@ -255,3 +255,31 @@ def test_a_decoder_ends_when_the_daemon_is_killed(*, hung: bool) -> None:
         while Path(f"/proc/{pid}").exists():
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
+
+
+NO_FORK_SERVER = """
+import multiprocessing
+from edge import zygote
+from edge.camera import Camera
+from edge.config import CameraConfig
+
+def broken():
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["broken"])
+    return found
+
+if __name__ == "__main__":
+    zygote.context = broken
+    with Camera("yard", CameraConfig(source="scene:gate")) as camera:
+        camera.start()
+        print(camera.status.state, camera.status.last_error)
+"""
+
+
+def test_a_camera_that_has_nothing_to_be_forked_from_is_one_that_cannot_be_started(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('as with an OpenCV that cannot be loaded')\n")
+    (tmp_path / "program.py").write_text(NO_FORK_SERVER)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "the decoder cannot be started: what it is forked from has died" in done.stdout
