@@ -191,11 +191,9 @@ class Camera:
     def _launch(self, now_s: float) -> None:
         try:
             self._decoder = DecodingProcess(self.name, self._config)
-        except OSError as error:  # no more processes, memory or descriptors: as bad as a decoder that died
-            self._lose(f"the decoder cannot be started: {error.strerror or error}", fatal=False)
-            return
-        except EOFError:
-            self._lose("the decoder cannot be started: what it is forked from has died", fatal=False)
+        except (OSError, EOFError) as error:  # no more processes, memory or descriptors: as bad as a decoder that died
+            reason = "what it is forked from has died" if isinstance(error, EOFError) else error.strerror or error
+            self._lose(f"the decoder cannot be started: {reason}", fatal=False)
             return
         self._silence = Silence(self._config, now_s)
         for slot in self._ledger.wanted:
