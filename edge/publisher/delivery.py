@@ -127,7 +127,7 @@ class Delivery:
         if self._just_refused:  # over TLS mosquitto 2.0.11 hangs up after every refusal
             return True
         oldest = next((sent for sent in self._in_flight.values() if isinstance(sent, Record)), None)
-        if oldest is None or oldest.id in self._misfits.repeated:  # the latter it has taken before
+        if oldest is None:
             return False
         if not self._misfits.hung_up(oldest, listening=self._listening, code=self._session.end_code):
             return False

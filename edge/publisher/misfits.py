@@ -61,6 +61,8 @@ class Misfits:
         if not listening and self.alone:
             return False
         self._careful = self._window
+        if oldest.id in self.repeated:  # it has taken this before
+            return False
         if oldest.id != self._suspect:
             self._suspect, self._hang_ups = oldest.id, 0
         self._hang_ups += 1

@@ -64,6 +64,13 @@ def test_care_is_taken_until_a_window_full_is_through() -> None:
     assert not misfits.alone
 
 
+def test_what_was_taken_before_is_innocent_but_a_reason_for_care_as_its_acknowledgement_was_lost() -> None:
+    misfits = Misfits(20)
+    misfits.repeated.add("a")
+    assert not any(misfits.hung_up(record("a"), listening=True, code=None) for _ in range(10))
+    assert misfits.alone
+
+
 def test_a_refused_state_is_buried_once() -> None:
     misfits = Misfits(3)
     state = record("s1", retain=True)
