@@ -100,8 +100,21 @@ build_release() {
   "${pip[@]}" --require-hashes --only-binary :all: "${source[@]}" -r "$lock" ||
     fail 'the packages could not be installed; the lines above say why. What was running before is unchanged'
   "${pip[@]}" --no-index --no-deps "$wheel" || fail "$wheel could not be installed; what was running before is unchanged"
+  slim "$release" || fail 'what was installed does not run; the lines above say why. What was running before is unchanged'
   sync -f "$release"
   touch "$release/complete"
+}
+
+# A fifth of the room: nothing is ever added to a release, so it needs no installer; nobody tests libraries on a device, or
+# compiles models for other chips there; and the interpreter runs on the processor.
+slim() {
+  local packages
+  packages=$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  rm -rf "$packages"/{pip,setuptools,pkg_resources,_distutils_hack,distutils-precedence.pth} \
+    "$packages"/{pip,setuptools}-*.dist-info "$1"/bin/pip* \
+    "$packages"/ai_edge_litert/{tools,vendors,libLiteRtWebGpuAccelerator.so}
+  find "$packages/numpy" -type d -name tests -prune -exec rm -rf {} +
+  "$1/bin/python" -c 'import cv2, ai_edge_litert.interpreter, edge.daemon'
 }
 
 # The release before stays, to go back to.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -16,20 +17,29 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh environment with the wheel and the device's locked dependencies, and nothing else."""
+    """What ``deploy/install.sh`` makes of a device, under a folder of its own."""
     folder = tmp_path_factory.mktemp("base")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
     subprocess.run(build, cwd=REPOSITORY, check=True, capture_output=True)
     [wheel] = (folder / "dist").glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    locked = [*pip, "--require-hashes", "-r", str(REPOSITORY / "requirements/device.txt")]
-    done = subprocess.run(locked, check=False, capture_output=True, text=True)
+    words = [REPOSITORY / "deploy/install.sh", "--wheel", wheel, "--root", folder / "root"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
     if done.returncode and "No matching distribution" in done.stderr + done.stdout:
         pytest.skip("the package registry is out of reach")
     assert done.returncode == 0, done.stderr
-    subprocess.run([*pip, "--no-deps", str(wheel)], check=True)
+    (folder / "venv").symlink_to(next((folder / "root/opt/sightpost-releases").iterdir()))
     return folder
+
+
+def test_it_takes_no_more_room_than_promised(base: Path) -> None:
+    """With the bytecode that makes it start fast; a file that is there twice by hard links counts once."""
+    files = {
+        (status.st_dev, status.st_ino): status.st_blocks * 512
+        for path in (base / "venv/").rglob("*")
+        if not path.is_symlink() and (status := path.stat())
+    }
+    assert sum(files.values()) <= 290 * 2**20
 
 
 def test_it_classifies_and_has_no_tensorflow(base: Path, model_path: Path, tmp_path: Path) -> None:
