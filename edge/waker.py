@@ -14,7 +14,7 @@ _MANY = 4096
 
 
 class Readiness:
-    """Waits for sockets, as ``multiprocessing.connection.wait`` does; the same ones again and again cost little."""
+    """Waits for sockets; the same ones again and again cost little."""
 
     def __init__(self) -> None:
         self._poll = select.poll()

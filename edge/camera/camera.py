@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Camera:
-    """One camera, decoded in a process of its own. All methods are for one thread; only ``start`` may take a moment.
+    """One camera, decoded in a process of its own. All methods are for one thread.
 
     The thread asks for frames with ``request``, waits for ``connection`` to become readable, takes what has come with
     ``receive``, gives each frame back with ``release``, and calls ``tick`` about once a second.
@@ -75,10 +75,9 @@ class Camera:
         self.close()
 
     def start(self) -> None:
-        """Start the decoding process.
+        """Have a decoding process started; whether that and the source can be opened shows later, in ``status``.
 
-        The first camera of a program waits about half a second here, unless ``warm_up`` was called in time; whether the
-        source can be opened shows later, in ``status``.
+        The first camera of a program takes half a second longer, unless ``warm_up`` was called in time.
         """
         self._since_s = self._clock()
         self._launch(self._since_s)
@@ -95,7 +94,7 @@ class Camera:
 
     @property
     def connection(self) -> socket.socket | None:
-        """For ``multiprocessing.connection.wait``: readable when ``receive`` has work. None without a decoder."""
+        """Readable when ``receive`` has work. None without a decoder."""
         return None if self._decoder is None else self._decoder.channel
 
     @property
@@ -190,10 +189,9 @@ class Camera:
 
     def _launch(self, now_s: float) -> None:
         try:
-            self._decoder = DecodingProcess(self.name, self._config)
-        except (OSError, EOFError) as error:  # no more processes, memory or descriptors: as bad as a decoder that died
-            reason = "what it is forked from has died" if isinstance(error, EOFError) else error.strerror or error
-            self._lose(f"the decoder cannot be started: {reason}", fatal=False)
+            self._decoder = DecodingProcess(self._config)
+        except OSError as error:  # no more processes, memory or descriptors: as bad as a decoder that died
+            self._lose(f"the decoder cannot be started: {error.strerror or error}", fatal=False)
             return
         self._silence = Silence(self._config, now_s)
         for slot in self._ledger.wanted:

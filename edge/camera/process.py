@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from typing import TYPE_CHECKING
 
-from edge import zygote
+import msgspec
+
 from edge.camera.protocol import PACKET_BYTES, Done, FromDecoder, Want, decode_from_decoder, encode
+from edge.zygote import zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,30 +16,28 @@ if TYPE_CHECKING:
     from edge.config import CameraConfig
 
 _LAST_WORDS_S = 1.0
-"""How long a killed process may take to go. One stuck in a driver stays until the driver lets go of it."""
+"""How long a killed process may take to go."""
 
 
 class DecodingProcess:
-    """One decoding process and the connection to it. Making one starts it.
+    """One decoding process and the connection to it. Making one has it started.
+
+    Args:
+        config: its camera.
 
     Attributes:
         channel: becomes readable when there is a message, and when the process has died.
     """
 
-    def __init__(self, name: str, config: CameraConfig) -> None:
-        from edge.camera.worker import serve
-
+    def __init__(self, config: CameraConfig) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)  # noqa: FBT003  the standard library wants it so
-        self._process = zygote.context().Process(
-            target=serve, args=(config, theirs), name=f"camera-{name}", daemon=True
-        )
         with theirs:
-            self._process.start()
+            self._process = zygote().fork(msgspec.msgpack.encode(config), theirs)
 
     @property
     def pid(self) -> int | None:
-        """The process's number."""
+        """The process's number; waits until it has one."""
         return self._process.pid
 
     def want(self, slot: int) -> None:
@@ -78,16 +77,10 @@ class DecodingProcess:
 
     def obituary(self) -> str:
         """How a process that has closed its connection ended."""
-        self._process.join(_LAST_WORDS_S)
-        code = self._process.exitcode
-        if code is None:
-            return "the decoder closed its connection and hangs"
-        return f"the decoder died ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+        end = self._process.end(_LAST_WORDS_S)
+        return "the decoder closed its connection and hangs" if end is None else f"the decoder died ({end})"
 
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self.channel.close()
-        self._process.kill()
-        self._process.join(_LAST_WORDS_S)
-        if self._process.exitcode is not None:
-            self._process.close()
+        self._process.kill(_LAST_WORDS_S)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from edge.camera.ring import SLOTS
 from edge.errors import CameraError
+from edge.waker import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ def recorded_frames(camera: Camera, *, ahead: int = SLOTS - 1) -> Iterator[Frame
     Raises:
         CameraError: the recording cannot be opened, or not be read to its end.
     """
+    wait = Readiness()
     while True:
         camera.request(ahead)
         for frame in camera.receive():
@@ -35,5 +36,5 @@ def recorded_frames(camera: Camera, *, ahead: int = SLOTS - 1) -> Iterator[Frame
             raise CameraError(status.last_error or f"camera {camera.name} failed")
         if status.state == "ended":
             return
-        wait([camera.connection] if camera.connection else [], timeout=0.5)
+        wait([camera.connection] if camera.connection else [], 0.5)
         camera.tick(time.monotonic())

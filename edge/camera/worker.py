@@ -49,7 +49,7 @@ def serve(config: CameraConfig, channel: socket.socket) -> None:
     """The life of a decoding process: open the source, deliver its frames, and say why it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon; this process ends with it
     _silence_libraries()
-    from edge.camera.sources import open_source  # has OpenCV: the daemon imports this module only for its address
+    from edge.camera.sources import open_source
 
     reader = Reader(channel)
     opened = False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from edge.errors import CameraError
+from edge.waker import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,10 @@ def frames_of(camera: Camera, config: CameraConfig, *, first_s: float | None = N
     camera.start()
     limit_s = config.open_timeout_s + config.read_timeout_s if first_s is None else first_s
     deadline_s = time.monotonic() + limit_s
+    wait = Readiness()
     while time.monotonic() < deadline_s:
         camera.request()
-        wait([camera.connection] if camera.connection else [], timeout=0.2)
+        wait([camera.connection] if camera.connection else [], 0.2)
         for frame in camera.receive():
             deadline_s = time.monotonic() + limit_s
             yield frame
