@@ -29,13 +29,12 @@ class Forked:
     """A process that was asked for, and what is heard of it. For one thread.
 
     Args:
-        news: from what it is forked from: its number, with a handle on it; later how it ended.
+        news: from what it is forked from: its number; later how it ended.
     """
 
     def __init__(self, news: socket.socket) -> None:
         self._news = news
         self._pid: int | None = None  # 0 where none could be made
-        self._handle: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -53,19 +52,15 @@ class Forked:
     def kill(self, timeout_s: float) -> None:
         """End it, whatever it is doing, wait for that and forget it. One stuck in a driver stays until that lets go."""
         self._await_birth(timeout_s)
-        if self._handle is not None:
+        if self._pid and not self._hears(0):  # while nothing is heard of its end, the number is its own
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                os.kill(self._pid, signal.SIGKILL)
             self._hears(timeout_s)
-            os.close(self._handle)
-            self._handle = None
         self._news.close()
 
     def _await_birth(self, timeout_s: float) -> None:
         if self._pid is None and self._hears(timeout_s):
-            number, handles, _, _ = socket.recv_fds(self._news, WORDS_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-            self._pid = int(number or 0)
-            self._handle = handles[0] if handles else None
+            self._pid = int(self._news.recv(WORDS_BYTES) or 0)
 
     def _hears(self, timeout_s: float) -> bool:
         poll = select.poll()
@@ -95,7 +90,7 @@ class Zygote:
         """Have a process forked, without waiting for it.
 
         Args:
-            request: what ``edge.camera.preload`` makes of it: an encoded configuration of a camera.
+            request: what ``edge.camera.preload`` makes of it: a camera's name and configuration, encoded.
             channel: that process's end of its connection, of which the caller closes its own copy.
 
         Raises:

@@ -189,7 +189,7 @@ class Camera:
 
     def _launch(self, now_s: float) -> None:
         try:
-            self._decoder = DecodingProcess(self._config)
+            self._decoder = DecodingProcess(self.name, self._config)
         except OSError as error:  # no more processes, memory or descriptors: as bad as a decoder that died
             self._lose(f"the decoder cannot be started: {error.strerror or error}", fatal=False)
             return

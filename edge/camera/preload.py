@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+from pathlib import Path
 from typing import NoReturn
 
 from edge.zygote import WORDS_BYTES
@@ -25,6 +26,7 @@ REQUEST_BYTES = 65536
 def main() -> None:
     """Load, and fork whenever the daemon asks for it, until the daemon ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon; this process ends with it
+    _show_as("cameras")
     daemon = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -81,9 +83,7 @@ class Nursery:
                 return True
             if pid == 0:
                 self._live(request, channel, news)
-        handle = os.pidfd_open(pid)
-        _say(news, str(pid), handle)
-        os.close(handle)
+        _say(news, str(pid))
         self._news[pid] = news
         return True
 
@@ -100,7 +100,9 @@ class Nursery:
             from edge.camera.worker import serve
             from edge.config import CameraConfig
 
-            serve(msgspec.msgpack.decode(request, type=CameraConfig), channel)
+            name, config = msgspec.msgpack.decode(request, type=tuple[str, CameraConfig])
+            _show_as(f"camera-{name}")
+            serve(config, channel)
             code = 0
         finally:
             os._exit(code)
@@ -114,6 +116,12 @@ class Nursery:
                     _say(news, signal.Signals(-code).name if code < 0 else f"exit code {code}")
 
 
-def _say(news: socket.socket, words: str, handle: int | None = None) -> None:
+def _say(news: socket.socket, words: str) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody wants to know any more
-        socket.send_fds(news, [words.encode()], [] if handle is None else [handle])
+        news.send(words.encode())
+
+
+def _show_as(name: str) -> None:
+    """Have ``top`` and its like show a name instead of ``python``; the kernel takes the first 15 letters of it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)

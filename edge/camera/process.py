@@ -23,17 +23,18 @@ class DecodingProcess:
     """One decoding process and the connection to it. Making one has it started.
 
     Args:
+        name: of its camera, for whoever looks at a list of processes.
         config: its camera.
 
     Attributes:
         channel: becomes readable when there is a message, and when the process has died.
     """
 
-    def __init__(self, config: CameraConfig) -> None:
+    def __init__(self, name: str, config: CameraConfig) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)  # noqa: FBT003  the standard library wants it so
         with theirs:
-            self._process = zygote().fork(msgspec.msgpack.encode(config), theirs)
+            self._process = zygote().fork(msgspec.msgpack.encode((name, config)), theirs)
 
     @property
     def pid(self) -> int | None:

@@ -284,6 +284,13 @@ def test_a_camera_that_has_nothing_to_be_forked_from_says_so(tmp_path: Path) -> 
     assert "as with an OpenCV" in done.stderr
 
 
+def test_a_list_of_processes_shows_which_camera_is_which() -> None:
+    with Camera("north-gate", CameraConfig(source="scene:gate")) as camera:
+        camera.start()
+        shown = Path(f"/proc/{pid_of(camera)}/comm")
+        eventually(lambda: shown.read_text().strip() == "camera-north-gate"[:15])
+
+
 def test_what_cameras_are_forked_from_is_started_again_when_it_has_died() -> None:
     parent = zygote()
     for _ in range(2):
