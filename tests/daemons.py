@@ -26,6 +26,7 @@ class Daemon:
         port: int,
         *,
         rate_hz: float = 20.0,
+        camera: str = "",
         mqtt: str = "",
         prefix: Sequence[object] = (),
         environment: dict[str, str] | None = None,
@@ -40,7 +41,7 @@ class Daemon:
         self.config = folder / "edge.toml"
         self.config.write_text(
             f'[device]\nid = "porch"\nstate_dir = "state"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n{mqtt}\n'
-            f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = {rate_hz}\nloop = true\n'
+            f'[cameras.yard]\nsource = "{pictures}"\nrate_hz = {rate_hz}\nloop = true\n{camera}\n'
             '[models.colors]\nfile = "colors.tflite"\n'
             '[watches.gate]\ncamera = "yard"\nmodel = "colors"\ninterval_s = 0\n'
         )
