@@ -4,16 +4,18 @@ Only that process imports this module: it sets environment variables that OpenCV
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
 import select
 import signal
 import socket
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from edge.zygote import WORDS_BYTES
+from edge.zygote import SIGNALS, WORDS_BYTES
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that forks must have one thread; decoding does no linear algebra
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # FFmpeg: quiet; what matters is reported once, by us
@@ -25,12 +27,11 @@ REQUEST_BYTES = 65536
 
 def main() -> None:
     """Load, and fork whenever the daemon asks for it, until the daemon ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon; this process ends with it
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _show_as("cameras")
-    daemon = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    daemon = _take_stdin()
     gc.disable()  # loading makes no garbage to search for
     # edge.preprocess comes first: it sets a limit that OpenCV reads when it is loaded.
     for name in ("edge.preprocess", "edge.camera.sources", "edge.camera.sight", "edge.camera.worker"):
@@ -72,6 +73,10 @@ class Nursery:
         request, descriptors, _, _ = socket.recv_fds(self._daemon, REQUEST_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
         if not request:
             return False
+        if len(descriptors) != 2:  # noqa: PLR2004  there are no more to be had: whoever has asked finds both closed
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         channel, news = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         with channel:
             try:
@@ -83,7 +88,9 @@ class Nursery:
                 return True
             if pid == 0:
                 self._live(request, channel, news)
-        _say(news, str(pid))
+        handle = os.pidfd_open(pid)
+        _say(news, str(pid), handle)
+        os.close(handle)
         self._news[pid] = news
         return True
 
@@ -104,21 +111,47 @@ class Nursery:
             _show_as(f"camera-{name}")
             serve(config, channel)
             code = 0
+        except BaseException:  # noqa: BLE001  the top of a process: nobody else would see it
+            traceback.print_exc()
         finally:
             os._exit(code)
 
     def _tell_of_the_dead(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                pid, status = ended
-                code = os.waitstatus_to_exitcode(status)
-                with self._news.pop(pid) as news:
-                    _say(news, signal.Signals(-code).name if code < 0 else f"exit code {code}")
+                with self._news.pop(ended[0]) as news:
+                    _say(news, _how(os.waitstatus_to_exitcode(ended[1])))
 
 
-def _say(news: socket.socket, words: str) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody wants to know any more
-        news.send(words.encode())
+def _take_stdin() -> socket.socket:
+    """The connection to the daemon that came as standard input; of what else came along, only the other two stay."""
+    for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+        if descriptor > 2:  # noqa: PLR2004  others' locks and pipes must not live as long as a camera
+            with contextlib.suppress(OSError):  # the one that listed them is closed already
+                os.close(descriptor)
+    daemon = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    for stream in (1, 2):
+        try:
+            os.fstat(stream)
+        except OSError:  # a library that writes there must not write into whatever is opened next
+            os.dup2(nothing, stream)
+    if nothing > 2:  # noqa: PLR2004
+        os.close(nothing)
+    return daemon
+
+
+def _how(code: int) -> str:
+    try:
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _say(news: socket.socket, words: str, handle: int | None = None) -> None:
+    with contextlib.suppress(OSError):  # nobody wants to know any more
+        socket.send_fds(news, [words.encode()], [] if handle is None else [handle])
 
 
 def _show_as(name: str) -> None:

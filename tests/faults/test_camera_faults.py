@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from brokers import eventually
 from watching import Watcher, free_port, waited_s
 
 from edge.camera import Camera, recorded_frames
 from edge.config import CameraConfig
 from edge.errors import CameraError
-from edge.zygote import zygote
 
 if TYPE_CHECKING:
     from edge.frame import Frame
@@ -257,66 +255,3 @@ def test_a_decoder_ends_when_the_daemon_is_killed(*, hung: bool) -> None:
         while Path(f"/proc/{pid}").exists():
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
-
-
-NO_OPENCV = """
-import time
-from edge.camera import Camera
-from edge.config import CameraConfig
-
-with Camera("yard", CameraConfig(source="scene:gate")) as camera:
-    camera.start()
-    end_s = time.monotonic() + 30
-    while camera.status.last_error is None and time.monotonic() < end_s:
-        camera.receive()
-        time.sleep(0.01)
-    print(camera.status.state, camera.status.last_error)
-"""
-
-
-def test_a_camera_that_has_nothing_to_be_forked_from_says_so(tmp_path: Path) -> None:
-    (tmp_path / "cv2.py").write_text("raise RuntimeError('as with an OpenCV that cannot be loaded')\n")
-    (tmp_path / "program.py").write_text(NO_OPENCV)
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert "camera yard: the decoder died (what it is forked from has died)" in done.stdout
-    assert "as with an OpenCV" in done.stderr
-
-
-def test_a_list_of_processes_shows_which_camera_is_which() -> None:
-    with Camera("north-gate", CameraConfig(source="scene:gate")) as camera:
-        camera.start()
-        shown = Path(f"/proc/{pid_of(camera)}/comm")
-        eventually(lambda: shown.read_text().strip() == "camera-north-gate"[:15])
-
-
-def test_what_cameras_are_forked_from_is_started_again_when_it_has_died() -> None:
-    parent = zygote()
-    for _ in range(2):
-        with Camera("yard", CameraConfig(source="scene:gate")) as camera:
-            camera.start()
-            Watcher(camera).until(lambda: camera.status.state == "live")
-            os.kill(parent.pid, signal.SIGKILL)
-            time.sleep(0.1)
-            assert camera.status.state == "live", "what was forked from it goes on"
-
-
-def descriptors_of(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def test_nothing_is_left_behind_by_many_cameras_that_came_and_went() -> None:
-    with Camera("yard", CameraConfig(source="scene:gate")) as camera:
-        camera.start()
-        assert camera.pid
-    parent = zygote().pid
-    children = Path(f"/proc/{parent}/task/{parent}/children")
-    eventually(lambda: not children.read_text())
-    time.sleep(0.2)
-    before = descriptors_of(os.getpid()), descriptors_of(parent)
-    for _ in range(20):
-        with Camera("yard", CameraConfig(source="scene:gate")) as camera:
-            camera.start()
-    eventually(lambda: not children.read_text())
-    eventually(lambda: (descriptors_of(os.getpid()), descriptors_of(parent)) == before)
