@@ -7,6 +7,7 @@ A message says what was wrong, where, and what to do about it; it is printed as 
 from __future__ import annotations
 
 import re
+import signal
 from typing import ClassVar
 
 # Control characters, line ends, and what turns the direction of writing around.
@@ -72,3 +73,13 @@ class ConfigError(SightpostError):
 def one_line(text: str) -> str:
     """Text as a line can hold it: labels and the names of files may hold line breaks and terminal commands."""
     return _UNFIT.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def ending(code: int) -> str:
+    """Say how a process ended: ``exit code 3``, or ``SIGKILL`` for the code -9; real-time signals have no names."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge.durable import replace_file
-from edge.errors import ModelFileError, SightpostError
+from edge.errors import ModelFileError, SightpostError, ending
 from edge.model_file import is_sealed, read_model_file
 from edge.runtime import versions
 
@@ -100,10 +99,9 @@ def try_model(config: ModelConfig, timeout_s: float = TIMEOUT_S) -> None:
     words = done.stderr.decode(errors="replace").strip()
     if done.returncode == ModelFileError.exit_code and words:
         raise ModelFileError(words)
-    how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
     raise ModelFileError(
-        f"{config.file}: the runtime crashes on it ({how}): the file is damaged, or made for another runtime; "
-        "copy it again from where it was made"
+        f"{config.file}: the runtime crashes on it ({ending(done.returncode)}): the file is damaged, or made for "
+        "another runtime; copy it again from where it was made"
     )
 
 

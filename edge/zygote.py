@@ -107,8 +107,7 @@ class Zygote:
     def warm_up(self) -> None:
         """Start it, without waiting for it to have loaded OpenCV."""
         with self._lock:
-            if self._channel is None:
-                self._channel = self._launch()
+            self._running()
 
     def fork(self, request: bytes, channel: socket.socket) -> Forked:
         """Have a process forked, without waiting for it.
@@ -120,17 +119,17 @@ class Zygote:
         Raises:
             OSError: there are no more processes or descriptors to be had.
         """
-        self.warm_up()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs, self._lock:
+                if self._hangs():
+                    self.stop()
                 descriptors = [channel.fileno(), theirs.fileno()]
                 try:
-                    self._send(request, descriptors)
+                    socket.send_fds(self._running(), [request], descriptors)
                 except (BrokenPipeError, ConnectionResetError, BlockingIOError):
                     self.stop()
-                    self._channel = self._launch()
-                    self._send(request, descriptors)
+                    socket.send_fds(self._running(), [request], descriptors)
         except BaseException:
             ours.close()
             raise
@@ -150,10 +149,11 @@ class Zygote:
             os.kill(self.pid, signal.SIGKILL)  # it has not been waited for, so the number is its own
             os.waitpid(self.pid, 0)
 
-    def _send(self, request: bytes, descriptors: list[int]) -> None:
-        if self._channel is None or self._hangs():
-            raise BrokenPipeError
-        socket.send_fds(self._channel, [request], descriptors)
+    def _running(self) -> socket.socket:
+        """The connection to it."""
+        if self._channel is None:
+            self._channel = self._launch()
+        return self._channel
 
     def _hangs(self) -> bool:
         return self._last is not None and self._last.is_owed and time.monotonic() - self._owing_s > _HUNG_S

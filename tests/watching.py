@@ -23,6 +23,11 @@ def waited_s() -> float:
     return sum(int(line.rpartition("total=")[2]) for line in some) / 1e6
 
 
+def pid_of(camera: Camera) -> int:
+    assert camera.pid is not None
+    return camera.pid
+
+
 class Watcher:
     """Serves cameras as the daemon's one observing thread does, asking each for every frame."""
 

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edge.errors import ConfigError, UsageError
+from edge.errors import ConfigError, UsageError, ending
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.data import DataSet, Sample
 from trainer.errors import ClusterError
@@ -166,7 +165,7 @@ def _run(job: Job, reports: Any, steps: Steps, on_epoch: Callable[[EpochRecord],
         raise ClusterError(f"{who}: {last.problem}")
     if code < 0:
         raise ClusterError(
-            f"{who}: was ended by {signal.Signals(-code).name}; another process did not come, has ended or is out of "
+            f"{who}: was ended by {ending(code)}; another process did not come, has ended or is out of "
             "reach, or this machine has no memory left"
         )
     if code:

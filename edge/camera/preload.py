@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+from edge.errors import ending
 from edge.zygote import SIGNALS, WORDS_BYTES
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process that forks must have one thread; decoding does no linear algebra
@@ -120,7 +121,7 @@ class Nursery:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 with self._news.pop(ended[0]) as news:
-                    _say(news, _how(os.waitstatus_to_exitcode(ended[1])))
+                    _say(news, ending(os.waitstatus_to_exitcode(ended[1])))
 
 
 def _take_stdin() -> socket.socket:
@@ -140,13 +141,6 @@ def _take_stdin() -> socket.socket:
     if nothing > 2:  # noqa: PLR2004
         os.close(nothing)
     return daemon
-
-
-def _how(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    except ValueError:
-        return f"signal {-code}"
 
 
 def _say(news: socket.socket, words: str, handle: int | None = None) -> None:

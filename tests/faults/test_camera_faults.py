@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from watching import Watcher, free_port, waited_s
+from watching import Watcher, free_port, pid_of, waited_s
 
 from edge.camera import Camera, recorded_frames
 from edge.config import CameraConfig
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from edge.frame import Frame
 
 GATE = CameraConfig(source="scene:gate", rate_hz=20, read_timeout_s=2, open_timeout_s=20, stale_after_s=1.0)
-
-
-def pid_of(camera: Camera) -> int:
-    assert camera.pid is not None
-    return camera.pid
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from brokers import eventually
-from watching import Watcher
+from watching import Watcher, pid_of
 
 from edge import zygote as zygotes
 from edge.camera import Camera, process
@@ -22,11 +22,6 @@ from edge.zygote import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def pid_of(camera: Camera) -> int:
-    assert camera.pid is not None
-    return camera.pid
 
 
 def state_of(pid: int) -> str:
@@ -46,7 +41,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Zygote]:
 
 NO_OPENCV = """
 import time
-from edge.camera import Camera, process
+from edge.camera import Camera
 from edge.config import CameraConfig
 
 with Camera("yard", CameraConfig(source="scene:gate")) as camera:
@@ -86,13 +81,13 @@ def test_it_is_started_again_when_it_has_died(fresh: Zygote) -> None:
             assert camera.status.state == "live", "what was forked from it goes on"
 
 
-@pytest.mark.parametrize("of_zygote", [True, False], ids=["what it is forked from is dead", "alive"])
-def test_a_decoder_that_cannot_run_is_ended_all_the_same(fresh: Zygote, *, of_zygote: bool) -> None:
+@pytest.mark.parametrize("parent_dies", [True, False], ids=["what it is forked from is dead", "alive"])
+def test_a_decoder_that_cannot_run_is_ended_all_the_same(fresh: Zygote, *, parent_dies: bool) -> None:
     with Camera("yard", CameraConfig(source="scene:gate")) as camera:
         camera.start()
         Watcher(camera).until(lambda: camera.status.state == "live")
         decoder = pid_of(camera)
-        if of_zygote:
+        if parent_dies:
             os.kill(fresh.pid, signal.SIGKILL)
         os.kill(decoder, signal.SIGSTOP)
         eventually(lambda: state_of(decoder) == "T")

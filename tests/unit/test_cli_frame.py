@@ -13,7 +13,7 @@ import pytest
 
 from edge.cli.frame import run_command
 from edge.cli.options import parse_input, whole
-from edge.errors import ConfigError, PictureError, UsageError, one_line
+from edge.errors import ConfigError, PictureError, UsageError, ending, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,3 +84,10 @@ def test_whole_numbers_within_them() -> None:
 def test_input_settings_that_make_no_sense(text: str) -> None:
     with pytest.raises((UsageError, ConfigError), match=r"^--input"):
         parse_input(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(0, "exit code 0"), (3, "exit code 3"), (-9, "SIGKILL"), (-35, "signal 35")]
+)
+def test_how_a_process_ended_has_words_for_every_code(code: int, words: str) -> None:
+    assert ending(code) == words

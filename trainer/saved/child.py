@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edge.errors import ending
 from trainer.saved.errors import SavedModelError, UntrustedModelError
 from trainer.saved.protocol import ANSWER_FILE, LOG_FILE, Answer, encode_request
 
@@ -68,7 +69,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def _read_answer(request: Request, code: int, log: Path) -> Answer:
     path = request.folder / ANSWER_FILE
     if code != 0 or not path.exists():
-        what = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
+        what = f"was ended by {ending(code)}" if code < 0 else f"failed with {ending(code)}"
         said = " ".join(log.read_bytes().decode("utf-8", "replace").split())[-_LOG_TAIL_CHARS:]
         raise SavedModelError(
             f"{request.path}: the process that loaded it {what}; the file is damaged, too large for this computer's "
