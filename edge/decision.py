@@ -75,6 +75,7 @@ class Decision(Value, frozen=True):
         count: how many looks in a row it has been.
         mean: of the scores.
         recent: the last answers, the oldest first, as many as vote.
+        doubt: why the last of the answers that were ``unknown`` was so.
         seen: the last look as it was judged: with the mean of the scores.
         visits: by state, up to the present one's entry.
     """
@@ -87,8 +88,14 @@ class Decision(Value, frozen=True):
     count: int = 0
     mean: Mean | None = None
     recent: tuple[str, ...] = ()
+    doubt: str | None = None
     seen: Prediction | None = None
     visits: Mapping[str, Visits] = msgspec.field(default_factory=dict)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last answers were all what is decided, so that more of the same would change nothing."""
+        return set(self.recent) == {self.label}
 
 
 def decide(before: Decision, look: Prediction, clock_s: float, rules: Rules) -> Decision:
@@ -103,26 +110,31 @@ def decide(before: Decision, look: Prediction, clock_s: float, rules: Rules) -> 
     held = _held(before.label)
     smooth, seen = (None, look) if rules.takes_looks_as_they_are else _smoothed(before, look, held, clock_s, rules)
     answer, reason = _judged(seen, held, rules)
+    doubt = reason or before.doubt
     recent: tuple[str, ...] = (answer,)
     if rules.majority > 1:
         recent = (*before.recent, answer)[-rules.majority :]
         answer = majority(recent, before.label)
-    reason = reason if answer == UNKNOWN else None
+    reason = doubt if answer == UNKNOWN else None
     label, entered_s, visits = before.label, before.entered_s, before.visits
     if answer == label:  # as nearly always: nothing is computed that is not needed
-        return Decision(label, reason or before.reason, entered_s, None, 0.0, 0, smooth, recent, seen, visits)
+        return Decision(label, reason or before.reason, entered_s, None, 0.0, 0, smooth, recent, doubt, seen, visits)
     same = answer == before.candidate
     since_s, count = (before.since_s, before.count + 1) if same else (clock_s, 1)
-    after = Decision(label, before.reason, entered_s, answer, since_s, count, smooth, recent, seen, visits)
+    after = Decision(label, before.reason, entered_s, answer, since_s, count, smooth, recent, doubt, seen, visits)
     has_held = count >= rules.hold_frames and clock_s - since_s >= rules.hold_s
     return _entered(after, answer, reason, clock_s) if has_held and not _cools(before, clock_s, rules) else after
 
 
 def lose(before: Decision, reason: str, clock_s: float) -> Decision:
     """There is nothing to trust any more: the state is ``stale`` at once, and what comes after begins anew."""
-    if before.label == STALE:
-        return replace(before, reason=reason)
-    return replace(_entered(before, STALE, reason, clock_s), mean=None, recent=(), seen=None)
+    is_lost = before.label == STALE
+    return begin_anew(replace(before, reason=reason) if is_lost else _entered(before, STALE, reason, clock_s))
+
+
+def begin_anew(before: Decision) -> Decision:
+    """The state stays, but nothing that was seen so far counts for or against it."""
+    return replace(before, candidate=None, since_s=0.0, count=0, mean=None, recent=(), doubt=None, seen=None)
 
 
 def dwell_s(decision: Decision, clock_s: float) -> float:

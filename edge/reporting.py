@@ -172,6 +172,8 @@ class Reporter:
         for watch in watches:
             seen, missed = watch.tally.looks + watch.tally.still, watch.cadence.missed
             seen_before, missed_before = self._told.get(watch.name, (0, 0))
+            if seen < seen_before or missed < missed_before:  # it began anew, and so do its numbers
+                seen_before, missed_before = 0, 0
             self._told[watch.name] = (seen, missed)
             due = seen - seen_before + missed - missed_before
             if due and (missed - missed_before) / due > MISSED_SHARE:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import queue
 import threading
 from collections import Counter, deque
@@ -81,7 +82,7 @@ class Sampler:
     def __init__(self, state_dir: Path, rng: random.Random) -> None:
         self._rng = rng
         self._folder = state_dir / FOLDER
-        self._next_s: dict[str, float] = {}
+        self._taken_s: dict[str, float] = {}
         self._lost: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
@@ -97,10 +98,11 @@ class Sampler:
             return
         why = reasons(answer, answer.prediction, config, self._rng.random())
         name, clock_s = answer.watch.name, answer.frame.clock_s
-        is_early = clock_s < self._next_s.get(name, clock_s) and "changed" not in why
+        since_s = clock_s - self._taken_s.get(name, -math.inf)  # below 0: another camera, whose clock began later
+        is_early = 0.0 <= since_s < config.interval_s and "changed" not in why
         if not why or is_early:
             return
-        self._next_s[name] = clock_s + config.interval_s
+        self._taken_s[name] = clock_s
         if self._queue.full():  # only this thread fills it
             self._lost[name] += 1
             return
@@ -147,11 +149,10 @@ class Shelf:
     """One watch's folder, within its limits: the oldest pictures go.
 
     Args:
-        folder: made where it is not there yet.
+        folder: made with the first picture.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         found = sorted(folder.glob("*.jpg"))  # by their names, which begin with the time
         self._kept = deque((path.stem, _size(path) + _size(path.with_suffix(".json"))) for path in found)
@@ -175,6 +176,7 @@ class Shelf:
                 (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
         if size > sample.config.max_bytes:
             raise OSError(f"a picture has {size} bytes, more than max_bytes allows")
+        self._folder.mkdir(parents=True, exist_ok=True)  # each time: a person may have taken it away to train with
         replace_file(self._folder / f"{sample.name}.json", text)
         replace_file(self._folder / f"{sample.name}.jpg", picture)
         self._kept.append((sample.name, size))

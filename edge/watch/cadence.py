@@ -49,8 +49,8 @@ class Cadence:
 
     @property
     def resting(self) -> str | None:
-        """Why it does not look; ``None`` while it does."""
-        return next(iter(self._resting), None)
+        """Why it does not look, what a person told it first; ``None`` while it does."""
+        return PAUSED if PAUSED in self._resting else next(iter(self._resting), None)
 
     def rest(self, reason: str) -> None:
         """Do not look, until woken for the same reason."""

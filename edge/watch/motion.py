@@ -51,15 +51,15 @@ class MotionGate:
     """Opens when a region differs from what was last looked at, and stays open for a while. One thread at a time."""
 
     def __init__(self, config: MotionConfig, settle_s: float) -> None:
-        """Make a gate that stays open for ``keep_s``, and ``settle_s`` more, in which an answer becomes the state."""
+        """Make a gate that stays open for ``keep_s``, and ``settle_s`` more, for a mean of scores to come to rest."""
         self._threshold = config.threshold
         self._area = config.area
         self._keep_s = config.keep_s + settle_s
         self._reference: Image | None = None
         self._open_until_s = -math.inf
 
-    def lets_through(self, image: Image, clock_s: float, coverage: float = 1.0) -> bool:
-        """Whether to look at this picture of the region, taken at ``clock_s``."""
+    def lets_through(self, image: Image, clock_s: float, coverage: float = 1.0, *, wanted: bool = False) -> bool:
+        """Whether to look at this picture of the region, taken at ``clock_s``; it is if it is ``wanted`` anyway."""
         cells = thumbnail(image)
         if self._reference is None or self._reference.shape != cells.shape:
             moved = True
@@ -67,7 +67,7 @@ class MotionGate:
             moved = changed_area(difference(cells, self._reference), self._threshold, coverage) >= self._area
         if moved:
             self._open_until_s = clock_s + self._keep_s
-        if moved or clock_s <= self._open_until_s:
+        if moved or wanted or clock_s <= self._open_until_s:
             self._reference = cells
             return True
         return False

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from edge.answer import STALE, UNKNOWN, sureness
-from edge.decision import Decision, Rules, Visits, decide, dwell_s, lose
+from edge.decision import Decision, Rules, Visits, begin_anew, decide, dwell_s, lose
 from edge.errors import ConfigError, SightpostError
 from edge.runtime import EMBEDDING
 from edge.value import Value
@@ -77,8 +77,7 @@ class Watch:
         self._rules = rules_of(config, self.kind, {} if teaches else model.thresholds)
         self._decision = Decision()
         self._schedule = Schedule.parse(config.schedule)
-        settle_s = config.hold_s + config.hold_frames * config.interval_s + 2 * config.smooth_s
-        self._gate = MotionGate(config.motion, settle_s) if config.cadence == "motion" else None
+        self._gate = MotionGate(config.motion, 2 * config.smooth_s) if config.cadence == "motion" else None
         self._asked: list[Future[Answer | Embedded]] = []
         self._pending: deque[_Pending] = deque()  # looks that have no answer yet
         self._answered_s: float | None = None
@@ -124,6 +123,7 @@ class Watch:
 
     def ask(self, answer: Future[Answer | Embedded]) -> None:
         """Give one answer out of turn, paused or not: of the next frame."""
+        self._asked = [each for each in self._asked if not each.done()]  # given up while the camera showed nothing
         self._asked.append(answer)
 
     def forget_asks(self) -> None:
@@ -187,19 +187,24 @@ class Watch:
     def age(self, now_s: float) -> Answer | None:
         """Let an answer that is older than ``max_age_s`` become ``stale``; now is on the frames' clock."""
         max_age_s = self.config.max_age_s
-        if max_age_s is None or self._answered_s is None or now_s - self._answered_s <= max_age_s:
+        if self._answered_s is None:
+            self._answered_s = now_s  # what an earlier run has said grows old from the start on
+        if max_age_s is None or now_s - self._answered_s <= max_age_s:
             return None
         return self.lose_sight(self.cadence.resting or f"no answer for {max_age_s:g} s", now_s)
 
     def _is_worth_it(self, image: Image, frame: Frame) -> bool:
-        """Whether something has moved, or the last answer grows old."""
+        """Whether something has moved, an answer has yet to become the state, or the last one grows old."""
         if self._gate is None:
             return True
-        moves = self._gate.lets_through(image, frame.clock_s, self.region.coverage(frame.image))
-        ages = (
-            self.config.max_age_s is not None and frame.clock_s - (self._answered_s or 0.0) > self.config.max_age_s / 2
-        )
-        return moves or ages
+        is_open_question = not self.embeds and not self._decision.is_settled
+        wanted = is_open_question or self._grows_old(frame.clock_s + self.cadence.interval_s)
+        return self._gate.lets_through(image, frame.clock_s, self.region.coverage(frame.image), wanted=wanted)
+
+    def _grows_old(self, next_s: float) -> bool:
+        """Whether half of ``max_age_s`` will have passed before the next look."""
+        max_age_s = self.config.max_age_s
+        return max_age_s is not None and next_s - (self._answered_s or 0.0) > max_age_s / 2
 
     def _answer(self, frame: Frame, prediction: Prediction, untrusted: str | None) -> Answer | Embedded:
         self.tally.looks += 1
@@ -242,6 +247,7 @@ class Watch:
             self._taught, self._unteachable = lessons.taught(), None
         except SightpostError as error:
             self._taught, self._unteachable = Taught(), str(error)
+        self._decision = begin_anew(self._decision)  # its labels may be others
 
     def _lost(self, reason: str, clock_s: float, frame: Frame | None) -> Answer | None:
         if self.embeds:
@@ -285,7 +291,10 @@ def _score(decision: Decision, prediction: Prediction | None) -> float:
         return math.nan
     if decision.label in (None, UNKNOWN):
         return prediction.score
-    return prediction.score_of(decision.label)
+    try:
+        return prediction.score_of(decision.label)
+    except KeyError:  # it was forgotten, and what comes after it has yet to hold
+        return math.nan
 
 
 def _give(asked: list[Future[Answer | Embedded]], answer: Answer | Embedded | None) -> None:

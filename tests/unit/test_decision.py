@@ -169,6 +169,25 @@ def test_a_state_that_cannot_be_trusted_is_stale_at_once_and_begins_anew() -> No
     assert decide(again, look("shut"), 11.0, rules).label == "shut", "neither cooldown nor old scores are in the way"
 
 
+@pytest.mark.parametrize("rules", [Rules(hold_s=5.0), Rules(hold_frames=3), Rules(majority=3), Rules(smooth_s=1e6)])
+def test_what_was_seen_before_a_second_loss_of_sight_does_not_count_after_it(rules: Rules) -> None:
+    lost = lose(Decision(), "dark", 0.0)
+    once = decide(lost, look("open"), 10.0, rules)
+    twice = lose(decide(once, look("open"), 11.0, rules), "dark", 12.0)
+    back, first = (decide(before, look("open"), 1000.0, rules) for before in (twice, lost))
+    assert (back.label, back.candidate, back.count, back.since_s) == (
+        first.label, first.candidate, first.count, first.since_s
+    )  # fmt: skip
+    assert (back.recent, back.seen and back.seen.label) == (first.recent, first.seen and first.seen.label)
+
+
+def test_an_unknown_that_is_voted_for_says_why_whatever_the_last_look_was() -> None:
+    rules, decision = Rules(majority=3, hold_s=2.0), Decision("open")
+    for clock_s, known in enumerate((False, False, True)):
+        decision = decide(decision, look("open", known=known), float(clock_s), rules)
+    assert (decision.label, decision.reason) == (UNKNOWN, "unlike anything in training")
+
+
 def test_visits_and_their_length_are_counted() -> None:
     decision = Decision()
     for clock_s, label in ((0.0, "open"), (4.0, "open"), (5.0, "shut"), (7.0, "open")):

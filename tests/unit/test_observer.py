@@ -210,8 +210,47 @@ def test_a_still_region_is_looked_at_again_before_its_answer_is_too_old(look: Ca
         scene.see("red")
         scene.now_s += 1
     looked = [round(answer.frame.clock_s - 100) for answer in scene.answers if answer.frame]
-    assert looked == [0, 1, 2, 3, 14, 25]
-    assert scene.observer.watch("gate").tally.still == 24
+    assert looked == [0, 1, 2, 12, 22]
+    assert scene.observer.watch("gate").tally.still == 25
+
+
+@pytest.mark.parametrize("state", ["stale", "dark"])
+def test_a_still_region_is_looked_at_when_its_camera_is_back(state: str, look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(cadence="motion", hold_frames=10))
+    for camera, seconds in (("live", 30), (state, 5), ("live", 30)):
+        scene.camera.state = camera
+        for _ in range(seconds):
+            scene.see("red")
+            scene.now_s += 1
+    assert [answer.label for answer in scene.answers if answer.changed] == ["red", "stale", "red"]
+
+
+@pytest.mark.parametrize("rules", [{"cooldown_s": 30.0}, {"majority": 15}, {"hold_s": 5.0, "majority": 9}])
+def test_a_gate_stays_open_until_what_has_moved_is_decided(rules: dict[str, float], look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(1.0, cadence="motion", **rules))
+    for color, seconds in (("red", 20), ("blue", 60), ("green", 60)):
+        for _ in range(seconds):
+            scene.see(color)
+            scene.now_s += 1
+    assert [answer.label for answer in scene.answers if answer.changed] == ["red", "blue", "green"]
+    assert scene.observer.watch("gate").tally.still > 60
+
+
+def test_what_an_earlier_run_said_grows_old_though_nothing_is_looked_at(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(cadence="command", max_age_s=5.0))
+    for _ in range(12):
+        scene.turn()
+        scene.now_s += 0.5
+    assert [(answer.label, answer.reason) for answer in scene.answers] == [("stale", "it looks on command only")]
+
+
+def test_questions_that_were_given_up_are_not_kept_while_the_camera_is_away(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch(interval_s=60.0))
+    for _ in range(100):
+        asked = scene.observer.look_now("gate")
+        scene.turn()
+        asked.cancel()
+    assert len(scene.observer.watch("gate")._asked) <= 1
 
 
 def test_a_watch_on_command_looks_when_it_is_told_to(look: Callable[..., Scene]) -> None:

@@ -1,15 +1,20 @@
-"""What is said of a camera, over MQTT and in the log."""
+"""What is said of cameras and watches, over MQTT and in the log."""
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
+from models import tiny_model
+from observing import watch
 
 from edge.camera import CameraStatus
 from edge.messages import CameraStatusMessage, Topics
+from edge.model import Model
 from edge.record import Post
 from edge.reporting import Reporter
+from edge.watch.watch import Watch
 
 
 class Desk:
@@ -85,3 +90,20 @@ def test_a_picture_that_is_worth_nothing_is_named_with_what_to_do(
     assert message.status == state
     assert message.reason
     assert f"camera yard is {state}: {message.reason}" in caplog.text
+
+
+def test_a_watch_that_began_anew_has_not_missed_what_the_one_before_it_did(
+    desk: Desk, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    model = Model.load(tiny_model().write(tmp_path / "colors.tflite"))
+    before, after = Watch("gate", watch(), model), Watch("gate", watch(), model)
+    before.tally.looks, before.cadence.missed = 1000, 400
+    desk.reporter.watches([before])
+    assert "looks that were dropped: gate 29 %" in caplog.text
+    caplog.clear()
+    after.tally.looks = 60
+    desk.reporter.watches([after])
+    assert "dropped" not in caplog.text
+    after.tally.looks, after.cadence.missed = 110, 50
+    desk.reporter.watches([after])
+    assert "looks that were dropped: gate 50 %" in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +163,25 @@ def test_a_disk_that_does_not_take_it_is_told_once_and_counted(
     assert here.sampler.counts("gate") == (0, 3)
     assert caplog.text.count("samples of watch gate cannot be kept") == 1
     here.sampler._thread = None
+
+
+def test_a_folder_that_was_taken_away_to_train_with_is_made_anew(studio: type[Studio]) -> None:
+    here = studio(SamplesConfig(random=1.0, interval_s=0.0, max_count=2))
+    for color in ("red", "green", "blue"):
+        here.see(color)
+        while sum(here.sampler.counts("gate")) < here.scene.observer.watch("gate").tally.looks:
+            pass
+        shutil.rmtree(here.folder)
+    here.see("red")
+    assert [sample["label"] for sample in here.kept()] == ["red"]
+    assert here.sampler.counts("gate") == (4, 0)
+
+
+def test_another_camera_whose_clock_begins_anew_is_sampled_at_once(studio: type[Studio]) -> None:
+    here = studio(SamplesConfig(random=1.0, interval_s=3600.0))
+    for here.scene.now_s in (100_000.0, 5.0):
+        here.see("red")
+    assert len(here.kept()) == 2
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.booleans())

@@ -138,6 +138,25 @@ def test_a_watch_answers_with_what_it_was_taught_as_soon_as_it_was(lessons: Less
     assert "teach anew" in (last.reason or "")
 
 
+@pytest.mark.parametrize("rules", [{"hold_frames": 3}, {"majority": 5}, {"smooth_s": 5.0}, {"cooldown_s": 8.0}])
+def test_the_state_may_be_a_label_that_was_forgotten(rules: dict[str, float], lessons: Lessons, model: Model) -> None:
+    import time
+
+    for label, color in (("open", "red"), ("shut", "green")):
+        lessons.add(label, [seen(model, color)])
+    gate = Watch("gate", watch(kind="teach", **rules), model, lessons)
+    answers = []
+    for number in range(12):
+        if number == 6:
+            Lessons(lessons._path, model).forget("open")
+            Lessons(lessons._path, model).add("ajar", [seen(model, "blue")])
+        gate.follow(time.localtime(0))
+        answers.append(look(gate, "red" if number < 6 else "green", number))
+    assert answers[5].label == "open"
+    assert {answer.label for answer in answers[6:]} <= {"open", "shut"}
+    assert (answers[-1].label, answers[-1].score > 0.5) == ("shut", True)
+
+
 def test_teaching_needs_a_model_that_gives_vectors(tmp_path: Path, lessons: Lessons) -> None:
     model = Model.load(tiny_model().write(tmp_path / "colors.tflite"))
     with pytest.raises(ConfigError, match="gives no feature vectors"):

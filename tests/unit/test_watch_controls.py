@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing.connection
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
@@ -47,6 +48,17 @@ def test_a_paused_watch_does_not_look_and_goes_on_when_resumed(scene: Scene) -> 
     scene.turn()
     assert scene.see("green")
     assert labels(scene) == ["red", "green"]
+
+
+@pytest.mark.parametrize("rest", [{"cadence": "command"}, {"schedule": ("12:00-12:01",)}])
+def test_a_watch_that_rests_anyway_can_be_paused_and_says_so(model: Model, rest: dict[str, object]) -> None:
+    gate = Watch("gate", watch(**rest), model)
+    gate.follow(time.localtime(0))
+    gate.pause()
+    assert (gate.paused, gate.cadence.resting) == (True, "paused")
+    gate.resume()
+    assert not gate.paused
+    assert gate.cadence.resting not in (None, "paused")
 
 
 def test_another_interval_counts_from_the_last_look(scene: Scene) -> None:
