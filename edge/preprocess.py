@@ -36,6 +36,8 @@ __all__ = [
 cv2.setNumThreads(1)  # waking threads for one small picture costs more than it saves, and models want the other cores
 
 LETTERBOX_GREY = 114
+_MAX_FILE_BYTES = 8 * MAX_PICTURE_PIXELS
+"""Of the largest picture, uncompressed: four channels of 16 bits."""
 _COLOR_CODES = {"rgb": cv2.COLOR_BGR2RGB, "gray": cv2.COLOR_BGR2GRAY}
 
 Roi = tuple[float, float, float, float]
@@ -49,6 +51,8 @@ def read_picture(path: Path) -> Image:
         PictureError: the file cannot be read, is no picture, is cut off, or is larger than ``MAX_PICTURE_PIXELS``.
     """
     try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise PictureError(f"{path}: refused: more than {_MAX_FILE_BYTES:,} bytes")
         encoded = np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread this takes any file name
     except OSError as error:
         raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -6,7 +6,10 @@ not put away, is shown again: at least once, like everything here.
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import stat
 import time
 from collections import deque
 from pathlib import Path
@@ -33,6 +36,8 @@ PUT_AWAY_S = 1.0
 """From the answer to putting the picture away; the outbox has committed an answer in a few hundredths of that."""
 DONE, DAMAGED = "done", "damaged"
 LEDGER = ".sightpost-seen"
+LEDGER_SLACK = 1000
+"""So many lines more than twice the pictures that are there, and the ledger is written anew without the others."""
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True):
@@ -90,33 +95,36 @@ class HotFolder(Source):
         self._sleep = sleep
         self._arrivals = Arrivals()
         self._queue: deque[tuple[Arrival, float]] = deque()
+        self._scanned_at_s = -math.inf
         self._taken: set[Arrival] = set()
         self._shown: dict[int, Arrival] = {}
         self._answered: deque[tuple[float, Arrival]] = deque()
         self._grabbed = 0
         self._image: Image | None = None
+        self._lines_left = 0  # until the ledger is written anew
         self._seen = self._opened()
 
     def grab(self) -> Grab:
         """As in ``Source``: the next whole picture; it is decoded here, as only that tells whether there is a frame."""
         self._put_away_answered()
-        if not self._queue:
+        if not self._queue and self._clock() - self._scanned_at_s >= SCAN_S:
+            self._scanned_at_s = self._clock()
             self._queue.extend(self._arrivals.settled(self._found(), self._clock()))
-        while self._queue:
-            arrival, unchanged_s = self._queue.popleft()
-            try:
-                self._image = read_picture(self._folder / arrival.name)
-            except PictureError:
-                if unchanged_s >= PATIENCE_S:
-                    self.damaged += 1
-                    self._put_away(arrival, DAMAGED)
-                continue
-            self._taken.add(arrival)
-            self._shown[self._grabbed] = arrival
-            self._grabbed += 1
-            return Grab.FRAME
-        self._sleep(SCAN_S)
-        return Grab.NOTHING
+        if not self._queue:
+            self._sleep(SCAN_S)
+            return Grab.NOTHING
+        arrival, unchanged_s = self._queue.popleft()
+        try:
+            self._image = read_picture(self._folder / arrival.name)
+        except PictureError:
+            if unchanged_s >= PATIENCE_S:
+                self.damaged += 1
+                self._put_away(arrival, DAMAGED)
+            return Grab.NOTHING  # thousands of them take longer than a source may be silent
+        self._taken.add(arrival)
+        self._shown[self._grabbed] = arrival
+        self._grabbed += 1
+        return Grab.FRAME
 
     def retrieve(self, out: Image | None) -> Image | None:  # noqa: ARG002  decoders of pictures have no buffer to give
         """As in ``Source``."""
@@ -127,7 +135,7 @@ class HotFolder(Source):
         if (arrival := self._shown.pop(number, None)) is not None:
             self._answered.append((self._clock(), arrival))
 
-    def _opened(self) -> set[Arrival]:
+    def _opened(self) -> dict[str, Arrival]:
         try:
             if self._then == "move":
                 (self._folder / DONE).mkdir(exist_ok=True)
@@ -136,28 +144,21 @@ class HotFolder(Source):
                     raise CameraError(
                         f"{self._folder}: pictures cannot be moved out of it: give this user the right to"
                     )
-                return set()
+                return {}
             return self._read_ledger()
         except OSError as error:
             raise CameraError(f"{self._folder}: no folder for new pictures: {error.strerror}") from error
 
     def _found(self) -> list[Arrival]:
-        found = []
         try:
             with os.scandir(self._folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(".") or Path(entry.name).suffix.lower() not in PICTURE_SUFFIXES:
-                        continue
-                    facts = entry.stat()
-                    arrival = Arrival(entry.name, facts.st_size, facts.st_mtime_ns)
-                    if entry.is_file() and arrival not in self._taken and arrival not in self._seen:
-                        found.append(arrival)
+                names = [entry for entry in entries if _is_picture(entry.name)]
+                arrivals = [arrival for entry in names if (arrival := _as_found(entry)) is not None]
         except FileNotFoundError as error:
-            if not self._folder.is_dir():
-                raise CameraError(f"{self._folder}: the folder has gone") from error
+            raise CameraError(f"{self._folder}: the folder has gone") from error
         except OSError as error:
             raise CameraError(f"{self._folder}: cannot list the pictures: {error.strerror}") from error
-        return found
+        return [each for each in arrivals if each not in self._taken and self._seen.get(each.name) != each]
 
     def _put_away_answered(self) -> None:
         while self._answered and self._clock() - self._answered[0][0] >= PUT_AWAY_S:
@@ -168,26 +169,54 @@ class HotFolder(Source):
             if self._then == "move":
                 _move(self._folder / arrival.name, self._folder / where)
             else:
-                self._seen.add(arrival)
-                with (self._folder / LEDGER).open("ab") as ledger:
-                    ledger.write(msgspec.json.encode(arrival) + b"\n")
+                self._remember(arrival)
         except OSError as error:
             raise CameraError(f"{self._folder / arrival.name}: cannot be put away: {error.strerror}") from error
         self._taken.discard(arrival)
 
-    def _read_ledger(self) -> set[Arrival]:
-        """What was seen before; entries of files that have gone are left out when it is written anew."""
+    def _remember(self, arrival: Arrival) -> None:
+        self._seen[arrival.name] = arrival
+        with (self._folder / LEDGER).open("ab") as ledger:
+            ledger.write(_line(arrival))
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            self._seen = self._read_ledger()
+
+    def _read_ledger(self) -> dict[str, Arrival]:
+        """What was seen before, by name; it is written anew without what has gone or was replaced since."""
         path = self._folder / LEDGER
         lines = path.read_bytes().splitlines() if path.exists() else []
-        seen = {arrival for line in lines if (arrival := _arrival(line)) and (self._folder / arrival.name).exists()}
-        replace_file(path, b"".join(msgspec.json.encode(arrival) + b"\n" for arrival in seen))
+        noted = {arrival.name: arrival for line in lines if (arrival := _arrival(line))}
+        seen = {name: arrival for name, arrival in noted.items() if (self._folder / name).exists()}
+        replace_file(path, b"".join(_line(arrival) for arrival in seen.values()))
+        self._lines_left = len(seen) + LEDGER_SLACK
         return seen
+
+
+def _is_picture(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _as_found(entry: os.DirEntry[str]) -> Arrival | None:
+    """None for what is no file, or none any more: somebody took it meanwhile, or a link leads nowhere."""
+    try:
+        facts = entry.stat()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) or entry.is_symlink():
+            return None
+        raise
+    return Arrival(entry.name, facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _line(arrival: Arrival) -> bytes:
+    """Of the ledger: JSON of the standard library, for a name need not be UTF-8."""
+    return json.dumps(msgspec.structs.astuple(arrival)).encode() + b"\n"
 
 
 def _arrival(line: bytes) -> Arrival | None:
     try:
-        return msgspec.json.decode(line, type=Arrival)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # the last line may be cut by a power failure
+        return msgspec.convert(json.loads(line), Arrival)
+    except (ValueError, msgspec.ValidationError):  # the last line may be cut by a power failure
         return None
 
 
@@ -195,11 +224,21 @@ def _move(path: Path, folder: Path) -> None:
     """Move a file, never over another of its name; one that somebody took meanwhile is gone, and that is fine."""
     folder.mkdir(exist_ok=True)
     target = folder / path.name
-    number = 1
-    while target.exists():
+    if target.exists():
+        number = _free_number(lambda number: (folder / f"{path.stem}-{number}{path.suffix}").exists())
         target = folder / f"{path.stem}-{number}{path.suffix}"
-        number += 1
     try:
         path.rename(target)
     except FileNotFoundError:
         return
+
+
+def _free_number(is_taken: Callable[[int], bool]) -> int:
+    """One that is free, after few questions: a camera that gives all its pictures one name has moved a million."""
+    taken, free = 0, 1
+    while is_taken(free):
+        taken, free = free, 2 * free
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        taken, free = (middle, free) if is_taken(middle) else (taken, middle)
+    return free

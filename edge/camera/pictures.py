@@ -38,6 +38,7 @@ class PictureFolder(Source):
             raise CameraError(f"{source} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))})")
         self._loop = loop
         self._next = 0
+        self._unreadable = 0  # one after the other
         self._image: Image | None = None
         self.rate_hz = rate_hz or RATE_HZ
 
@@ -46,19 +47,20 @@ class PictureFolder(Source):
 
         It is decoded here, as only that tells whether there is a frame.
         """
-        for _ in self._files:  # with a loop, at most one round without a readable picture
-            if self._next >= len(self._files) and not self._loop:
-                return Grab.END
-            path = self._files[self._next % len(self._files)]
-            self.position_s = self._next / self.rate_hz
-            self._next += 1
-            try:
-                self._image = read_picture(path)
-            except PictureError:
-                self.damaged += 1
-                continue
-            return Grab.FRAME
-        return Grab.END
+        is_over = self._next >= len(self._files) and not self._loop
+        if is_over or self._unreadable >= len(self._files):  # with a loop, a round without a readable picture
+            return Grab.END
+        path = self._files[self._next % len(self._files)]
+        self.position_s = self._next / self.rate_hz
+        self._next += 1
+        try:
+            self._image = read_picture(path)
+        except PictureError:
+            self.damaged += 1
+            self._unreadable += 1
+            return Grab.NOTHING  # thousands of them take longer than a source may be silent
+        self._unreadable = 0
+        return Grab.FRAME
 
     def retrieve(self, out: Image | None) -> Image | None:  # noqa: ARG002  decoders of pictures have no buffer to give
         """As in ``Source``."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.hot_folder import DAMAGED, DONE, PATIENCE_S, Arrival, Arrivals, HotFolder
+from edge.camera.hot_folder import DAMAGED, DONE, PATIENCE_S, Arrival, Arrivals, HotFolder, _free_number
 from edge.camera.source import Grab
 from edge.config import parse_config
 from edge.errors import CameraError, ConfigError
@@ -122,6 +122,63 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     for then in ("move", "leave"):
         with pytest.raises(CameraError, match="missing: no folder for new pictures: No such file"):
             HotFolder(tmp_path / "missing", then)  # type: ignore[arg-type]
+
+
+def test_a_link_to_nothing_and_a_folder_of_a_pictures_name_hide_no_picture(tmp_path: Path) -> None:
+    for number in range(8):  # in whatever order the file system lists them
+        (tmp_path / f"{number}-gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+        (tmp_path / f"{number}-loop.jpg").symlink_to(f"{number}-loop.jpg")
+        (tmp_path / f"{number}-folder.jpg").mkdir()
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(100))
+    assert Bench(tmp_path).run(5) == [100] * 8
+
+
+@pytest.mark.parametrize("then", ["move", "leave"])
+def test_a_name_that_is_not_utf_8_is_as_good_as_any(tmp_path: Path, then: Literal["move", "leave"]) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xfcr.jpg")).write_bytes(jpeg(100))
+    assert Bench(tmp_path, then).run(5) == [100]
+    assert Bench(tmp_path, then).run(5) == []
+
+
+def test_a_file_larger_than_any_picture_is_damaged_and_never_read(tmp_path: Path) -> None:
+    with (tmp_path / "disk.png").open("wb") as file:
+        file.truncate(1 << 42)  # a hole: it takes no room
+    bench = Bench(tmp_path)
+    assert bench.run(PATIENCE_S + 5) == []
+    assert bench.hot.damaged == 1
+
+
+def test_many_damaged_pictures_never_silence_it_and_are_read_no_oftener_than_it_looks(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg()[:200])
+    bench = Bench(tmp_path)
+    answers = 0
+    while bench.now_s < 10:
+        assert bench.hot.grab() is Grab.NOTHING
+        answers += 1
+    assert 20 < answers < 20 * 25
+
+
+def test_what_is_remembered_does_not_grow_with_a_picture_that_is_replaced_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.camera.hot_folder.LEDGER_SLACK", 3)
+    bench = Bench(tmp_path, "leave")
+    for when in range(1, 30):
+        (tmp_path / "snap.jpg").write_bytes(jpeg(when))
+        (tmp_path / f"{when}.jpg").write_bytes(jpeg(when))
+        (tmp_path / f"{when - 1}.jpg").unlink(missing_ok=True)
+        os.utime(tmp_path / "snap.jpg", (when, when))
+        assert len(bench.run(4)) == 2
+    assert len((tmp_path / ".sightpost-seen").read_bytes().splitlines()) <= 8
+    assert Bench(tmp_path, "leave").run(5) == []
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3, 1000, 1023, 1024])
+def test_a_free_number_is_found_with_few_questions(taken: int) -> None:
+    asked: list[int] = []
+    assert _free_number(lambda number: bool(asked.append(number)) or number <= taken) == taken + 1
+    assert len(asked) <= 22
 
 
 def test_only_files_that_have_stopped_growing_are_whole() -> None:
