@@ -205,9 +205,11 @@ class Camera:
             case Delivered():
                 return self._frame(message)
             case Pulse():
-                if message.grabbed > self._pulse.grabbed or self._config.hot is not None:  # no picture is no fault
+                if message.sight is not None or self._config.hot is not None:  # no picture is no fault
                     self._frame_at_s = self._clock()
                     self._backoff.reset()
+                elif message.damaged > self._pulse.damaged:
+                    self._last_error = f"camera {self.name}: what {self._config.shown} sends cannot be decoded"
                 self._pulse, self._rate_hz = message, message.rate_hz
                 if message.sight is not None:
                     self._judgement.see(message.sight, self._clock())

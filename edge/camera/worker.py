@@ -59,13 +59,20 @@ def serve(config: CameraConfig, channel: socket.socket) -> None:
         Decoding(source, reader, recorded=config.is_recording).run()
     except ReaderGoneError:
         return
-    except CameraError as error:
-        fatal = not config.is_replaceable and (config.is_recording or not opened)
-        fatal = fatal or isinstance(error, UnsupportedSourceError)
-        _say_farewell(reader, Failed(str(error), fatal))
     except Exception as error:  # noqa: BLE001  whatever a codec does must reach the operator, not die with this process
-        reason = " ".join(str(error).split())[: PACKET_BYTES // 4]
-        _say_farewell(reader, Failed(f"the decoder failed: {type(error).__name__}: {reason}", config.is_recording))
+        _say_farewell(reader, last_word(error, config, opened=opened))
+
+
+def last_word(error: Exception, config: CameraConfig, *, opened: bool) -> Failed:
+    """Why a decoding process ends, and whether another one cannot do better."""
+    reason = str(error)
+    fatal = config.is_recording and not config.is_replaceable
+    if isinstance(error, CameraError):
+        fatal = isinstance(error, UnsupportedSourceError) or fatal or not (opened or config.is_replaceable)
+    else:
+        reason = f"the decoder failed: {type(error).__name__}: {' '.join(reason.split())}"
+    # A file's name need not be UTF-8, and no message may be larger than a packet.
+    return Failed(reason[: PACKET_BYTES // 4].encode("utf-8", "replace").decode(), fatal)
 
 
 class Reader:
@@ -160,9 +167,8 @@ class Decoding:
                 self._pulse_if_due()
                 continue
             self._grabbed += 1
-            if self._ring is None and not self._open_ring():
-                continue
-            self._deliver_when_due()
+            if self._ring is not None or self._open_ring():
+                self._deliver_when_due()
             self._pulse_if_due()
         self._pulse()
         if self._ring is None:

@@ -230,6 +230,40 @@ def test_a_camera_that_sends_a_picture_bomb_and_rubbish_goes_on_with_its_next_pi
             assert peak_kib < 300_000
 
 
+def test_a_camera_whose_pictures_cannot_be_decoded_is_stale_and_says_why_before_and_after_good_ones() -> None:
+    import cv2
+    import numpy as np
+
+    fine = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8))[1].tobytes()
+    body = [fine[:300]]
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            client, _ = listener.accept()  # once: it is to be left connected
+            with client:
+                client.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
+                while True:
+                    client.sendall(b"--b\r\nContent-Length: %d\r\n\r\n" % len(body[0]) + body[0] + b"\r\n")
+                    time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        source = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        config = CameraConfig(source=source, stale_after_s=2.5, open_timeout_s=1, read_timeout_s=1)
+        with Camera("rubbish", config) as camera:
+            camera.start()
+            watcher = Watcher(camera)
+            watcher.until(lambda: camera.status.state == "stale" and camera.status.damaged > 100)
+            assert camera.status.last_error == f"camera rubbish: what {source} sends cannot be decoded"
+            body[0] = fine
+            watcher.until_more(camera, 5)
+            assert camera.status.state == "live"
+            body[0] = b"rubbish"
+            watcher.until(lambda: camera.status.state == "stale")
+            assert "cannot be decoded" in str(camera.status.last_error)
+            assert camera.status.restarts == 0
+
+
 def _spin() -> None:
     while True:
         pass
