@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from edge.config.source import Kind, is_path, kind_of, redacted
 from edge.config.values import PositiveSeconds, Seconds, Section, Text, anchored
 from edge.errors import ConfigError
-from edge.strict import nearest
+from edge.strict import nearest, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,8 @@ CONTROLS = (
     "zoom",
 )
 """What may stand in ``controls``."""
+_GREATEST_CONTROL = 2**31
+"""V4L2 has 32 bits for a value."""
 
 
 class CameraConfig(Section, frozen=True, kw_only=True):
@@ -119,17 +122,19 @@ class CameraConfig(Section, frozen=True, kw_only=True):
         for key, is_misplaced, wanted in misplaced:
             if is_misplaced:
                 raise ConfigError(f"{where}: cameras.{name}.{key}: only for {wanted}, and {self.shown} is none")
-        for control in self.controls:
+        for control, value in self.controls.items():
             if control not in CONTROLS:
                 raise ConfigError(
-                    f"{where}: cameras.{name}.controls.{control}: unknown control; {nearest(control, CONTROLS)}"
+                    f"{where}: cameras.{name}.controls.{shown(control)}: unknown control; {nearest(control, CONTROLS)}"
                 )
+            if not abs(value) <= _GREATEST_CONTROL:  # nor nan
+                raise ConfigError(f"{where}: cameras.{name}.controls.{control}: no control takes that; it has 32 bits")
         self._check_credentials(name, where)
 
     def _check_credentials(self, name: str, where: str) -> None:
         if self.password_file is not None and self.username is None:
             raise ConfigError(f"{where}: cameras.{name}.username: is missing; password_file is of no use without it")
-        if self.username is not None and "@" in str(self.source):
+        if self.username is not None and "@" in urlsplit(str(self.source)).netloc:
             raise ConfigError(
                 f"{where}: cameras.{name}.username: there are credentials in the source as well; take them out of it"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edge import PICTURE_SUFFIXES
 from edge.errors import ConfigError
@@ -12,6 +13,10 @@ from edge.strict import nearest
 
 SCENES = ("gate",)
 STREAM_SCHEMES = ("http", "https", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp")
+_HTTP = ("http", "https")
+_WITH_HOST = (*_HTTP, "rtsp", "rtsps")
+"""The others may wait for whoever sends."""
+_ASCII = re.compile(r"[!-~]*")
 _SCHEMES = (*STREAM_SCHEMES, "gst", "scene")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -42,7 +47,7 @@ def kind_of(source: str | int) -> Kind:
     Raises:
         ConfigError: a scene that does not exist, or an address that cannot be meant.
     """
-    if isinstance(source, int) or source.startswith("/dev/"):
+    if isinstance(source, int) or (source.startswith("/dev/") and not source.startswith("/dev/shm/")):  # noqa: S108  its own
         return Kind.DEVICE
     if address := _SCHEME.fullmatch(source):
         return _kind_of_address(address[1], address[2])
@@ -106,4 +111,21 @@ def _kind_of_address(scheme: str, rest: str) -> Kind:
         return Kind.PIPELINE
     if not re.match(r"//[^/]", rest):
         raise ConfigError(f"{shown} is no camera: a URL begins with {scheme}:// and a host, a path with / or ./")
+    _check_address(f"{scheme}:{rest}", shown)
     return Kind.STREAM
+
+
+def _check_address(url: str, shown: str) -> None:
+    """What can never be an address is told now, and not for ever as a camera that is away."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  it is looked at now
+    except ValueError:
+        raise ConfigError(  # the error's own words may hold the password
+            f"{shown}: no address: a port is a number up to 65535, an IPv6 address stands in [brackets], and signs in "
+            "a user name or password that are neither letters of ASCII nor digits are percent-encoded"
+        ) from None
+    if parts.scheme in _WITH_HOST and not parts.hostname:
+        raise ConfigError(f"{shown}: there is no host in it")
+    if parts.scheme in _HTTP and not _ASCII.fullmatch(parts.path + parts.query):
+        raise ConfigError(f"{shown}: spaces and letters beyond ASCII are percent-encoded in an address")

@@ -94,6 +94,9 @@ def test_what_a_driver_refuses_is_said_by_name_and_the_rest_is_set() -> None:
         ({"source": "scene:nope"}, "cameras.yard.source: there is no scene 'nope'"),
         ({"source": "HTTP://host/"}, "cameras.yard.source: HTTP://host/: write http in small letters"),
         ({"source": 0, "controls": {"gian": 1}}, "controls.gian: unknown control; did you mean 'gain'"),
+        ({"source": 0, "controls": {"gain": 10**30}}, "cameras.yard.controls.gain: no control takes that"),
+        ({"source": 0, "controls": {"gain": float("nan")}}, "cameras.yard.controls.gain: no control takes that"),
+        ({"source": 0, "controls": {"a\nb": 1}}, r"cameras.yard.controls.'a\nb': unknown control"),
         ({"source": "rtsp://h/", "controls": {"gain": 1}}, "controls: only for a V4L2 device, and rtsp://h/ is none"),
         ({"source": "http://h/", "transport": "udp"}, "transport: only for an rtsp:// stream"),
         ({"source": "clip.mp4", "username": "me"}, "username: only for a network stream"),
@@ -118,6 +121,10 @@ def test_what_cannot_be_meant_is_refused_when_the_configuration_is_read(
     assert complaint in str(refusal.value)
     assert refusal.value.exit_code == 78
     assert "a:b" not in str(refusal.value)
+
+
+def test_a_sign_in_the_path_of_an_address_is_no_credential(tmp_path: Any) -> None:
+    CameraConfig(source="http://host/cam@2/x.jpg?mail=a@b", username="me").check("yard", "edge.toml")
 
 
 def test_every_camera_of_the_documentation_is_understood(tmp_path: Any) -> None:

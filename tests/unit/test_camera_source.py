@@ -24,8 +24,13 @@ URLISH = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1,
         (0, Kind.DEVICE),
         ("/dev/video2", Kind.DEVICE),
         ("/dev/v4l/by-id/usb-camera", Kind.DEVICE),
+        ("/dev/shm/clip.mp4", Kind.VIDEO),  # noqa: S108  a place like any other
+        ("/dev/shm/newest.jpg", Kind.PICTURES),  # noqa: S108  likewise
         ("rtsp://10.0.0.2/stream", Kind.STREAM),
         ("https://10.0.0.2/video.mjpg", Kind.STREAM),
+        ("http://user:p%C3%A4ss@[fe80::1%25eth0]:8080/a?b=c", Kind.STREAM),
+        ("udp://@239.0.0.1:1234", Kind.STREAM),
+        ("srt://:9000?mode=listener", Kind.STREAM),
         ("scene:gate", Kind.SCENE),
         ("gst:videotestsrc ! appsink", Kind.PIPELINE),
         ("pictures/*.jpg", Kind.PICTURES),
@@ -58,11 +63,24 @@ def test_a_pattern_begins_where_no_folder_bears_its_name(tmp_path: Path) -> None
         ("htp://10.0.0.2/", "did you mean 'http'"),
         ("file:///etc/passwd", "file is no kind of source"),
         ("concat:a.ts|b.ts", "concat is no kind of source"),
+        ("rtsp://10.0.0.2:99999/live", "rtsp://10.0.0.2:99999/live: no address: a port is a number up to 65535"),
+        ("http://10.0.0.2:port/", "no address: a port is a number"),
+        ("http://[fe80::1/", "an IPv6 address stands in .brackets"),
+        ("http://:80/", "there is no host in it"),
+        ("http://10.0.0.2/garage left.jpg", "spaces and letters beyond ASCII are percent-encoded"),
+        ("http://10.0.0.2/küche.jpg", "spaces and letters beyond ASCII are percent-encoded"),
     ],
 )
 def test_an_impossible_address_is_refused_with_what_would_be_right(source: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         kind_of(source)
+
+
+@pytest.mark.parametrize("password", ["s/cret", "s#cret", "s?cret", "secret\u2100", "[secret"])
+def test_a_password_that_would_be_mistaken_for_something_else_is_refused_without_naming_it(password: str) -> None:
+    with pytest.raises(ConfigError, match="percent-encoded") as caught:
+        kind_of(f"rtsp://user:{password}@10.0.0.2/live")
+    assert "cret" not in str(caught.value)
 
 
 def test_only_what_can_wait_is_a_recording() -> None:
