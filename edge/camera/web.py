@@ -6,9 +6,11 @@ somebody looks at are decoded; a damaged one, or one of another size, is no more
 
 from __future__ import annotations
 
+import hashlib
+import re
 import ssl
 import time
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO, TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import (
@@ -34,7 +36,7 @@ from edge.errors import CameraError, PictureError
 from edge.preprocess import decode_picture
 
 if TYPE_CHECKING:
-    from http.client import HTTPMessage
+    from collections.abc import Callable
 
     from edge.config import CameraConfig
     from edge.frame import Image
@@ -46,6 +48,7 @@ _MAX_LINE_BYTES = 1024
 _MAX_LINES = 64
 _LONGEST_NAP_S = 0.5
 _UNAUTHORIZED = 401
+_HASHES = {"md5": "md5", "sha": "sha1", "sha-256": "sha256"}
 
 
 class Client:
@@ -68,10 +71,14 @@ class Client:
         ):
             self._opener.add_handler(handler)
         if credentials.username is not None:
-            passwords = HTTPPasswordMgrWithDefaultRealm()
-            passwords.add_password(None, self._url, credentials.username, credentials.password)
-            self._opener.add_handler(_Digest(passwords))
-            self._opener.add_handler(_Basic(passwords))
+            secrets = credentials.username, credentials.password
+            self._opener.add_handler(_Digest(self._passwords(*(each.encode().decode("latin-1") for each in secrets))))
+            self._opener.add_handler(_Basic(self._passwords(*secrets)))
+
+    def _passwords(self, username: str, password: str) -> HTTPPasswordMgrWithDefaultRealm:
+        passwords = HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, self._url, username, password)
+        return passwords
 
     def get(self) -> HTTPResponse:
         """Ask for the address; each step of it may take as long as a read.
@@ -94,12 +101,27 @@ class Client:
 
 
 class _Digest(HTTPDigestAuthHandler):
-    """Shows a password once: many cameras lock us out after a few wrong ones, and urllib would try it five times."""
+    """Shows a password once: many cameras lock us out after a few wrong ones, and urllib would try it five times.
+
+    It takes the first offer that it understands, also in SHA-256, and a password in UTF-8. urllib knows text of Latin-1
+    at most: the password manager gives it UTF-8 disguised as that.
+    """
 
     def http_error_401(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401  as in urllib
         """As in urllib."""
         fp.close()
-        return None if req.has_header("Authorization") else super().http_error_401(req, fp, code, msg, headers)
+        offers = [each for each in _offers(headers, "digest") if _algorithm_of(each) in _HASHES]
+        if req.has_header("Authorization") or not offers:
+            return None
+        return super().http_error_401(req, fp, code, msg, _with_offer(offers[0]))
+
+    def get_algorithm_impls(self, algorithm: str) -> tuple[Callable[[str], str], Callable[[str, str], str]]:
+        """As in urllib."""
+
+        def digest(text: str) -> str:
+            return hashlib.new(_HASHES[algorithm.lower()], text.encode("latin-1"), usedforsecurity=False).hexdigest()
+
+        return digest, lambda secret, data: digest(f"{secret}:{data}")
 
 
 class _Basic(HTTPBasicAuthHandler):
@@ -108,7 +130,26 @@ class _Basic(HTTPBasicAuthHandler):
     def http_error_401(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401  as in urllib
         """As in urllib."""
         fp.close()
-        return None if req.has_header("Authorization") else super().http_error_401(req, fp, code, msg, headers)
+        offers = _offers(headers, "basic")
+        if req.has_header("Authorization") or not offers:
+            return None
+        return super().http_error_401(req, fp, code, msg, _with_offer(offers[0]))
+
+
+def _offers(headers: HTTPMessage, scheme: str) -> list[str]:
+    """How a camera wants to be shown a password, of the ways of this kind; it may offer several."""
+    return [each for each in headers.get_all("WWW-Authenticate", []) if each.lower().startswith(f"{scheme} ")]
+
+
+def _with_offer(offer: str) -> HTTPMessage:
+    headers = HTTPMessage()
+    headers["WWW-Authenticate"] = offer
+    return headers
+
+
+def _algorithm_of(offer: str) -> str:
+    named = re.search(r'\balgorithm\s*=\s*"?([\w-]+)', offer, re.IGNORECASE)
+    return named[1].lower() if named else "md5"
 
 
 class MjpegStream(Source):
@@ -125,7 +166,9 @@ class MjpegStream(Source):
 
     def __init__(self, response: HTTPResponse, boundary: str, what: str) -> None:
         self._response = response
-        self._mark = b"--" + boundary.strip('"').removeprefix("--").encode("latin-1", "replace")
+        announced = boundary.strip('"').encode("latin-1", "replace")
+        # As the standard says, or with the dashes before it announced as well.
+        self._marks = (b"--" + announced, b"--" + announced.removeprefix(b"--"))
         self._what = what
         self._encoded = b""
         self._in_part = False
@@ -154,7 +197,7 @@ class MjpegStream(Source):
         for _ in range(_MAX_LINES):
             line = self._line()
             name, _, value = line.partition(b":")
-            if line.startswith(self._mark):
+            if line.startswith(self._marks):
                 in_part = True
             elif name.strip().lower() == b"content-length" and value.strip().isdigit():
                 length, in_part = int(value), True  # some cameras leave the mark out, or announce another one
@@ -175,7 +218,7 @@ class MjpegStream(Source):
         encoded = bytearray()
         while len(encoded) <= MAX_BYTES:
             line = self._response.readline(MAX_BYTES)
-            if not line or line.startswith(self._mark):
+            if not line or line.startswith(self._marks):
                 self._in_part = True
                 return bytes(encoded)
             encoded += line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,8 +86,20 @@ def parts(*pictures: bytes, mark: str = "next", with_length: bool = True) -> byt
 
 @pytest.mark.parametrize(
     ("boundary", "mark", "with_length"),
-    [("next", "next", True), ('"next"', "next", False), ("--next", "next", False), ("other", "next", True)],
-    ids=["with lengths", "without lengths", "dashes in the header", "another boundary than announced"],
+    [
+        ("next", "next", True),
+        ('"next"', "next", False),
+        ("--next", "next", False),
+        ("--next", "--next", False),
+        ("other", "next", True),
+    ],
+    ids=[
+        "with lengths",
+        "without lengths",
+        "dashes in the header",
+        "dashes that belong to it",
+        "another boundary than announced",
+    ],
 )
 def test_pictures_are_cut_out_of_the_stream_however_a_camera_marks_them(
     boundary: str, mark: str, *, with_length: bool
@@ -200,6 +213,53 @@ def test_credentials_come_from_a_file_or_the_address(scheme: str, tmp_path: Path
         assert level_of(open_at(port, username="me", password_file=str(secret))) == 77
         inside = CameraConfig(source=f"http://me:s3c%2Fr%40t@127.0.0.1:{port}/", read_timeout_s=1)
         assert level_of(open_source(inside)) == 77
+
+
+SHA_256 = 'Digest realm="camera", nonce="n1", qop="auth", algorithm=SHA-256'
+MD5 = 'Digest realm="camera", nonce="n1", qop="auth", algorithm="MD5"'
+
+
+@pytest.mark.parametrize(
+    ("offers", "hashed"),
+    [
+        ([MD5], "md5"),
+        ([SHA_256], "sha256"),
+        ([SHA_256.replace("SHA-256", "SHA-512-256"), MD5], "md5"),
+        (["Negotiate", MD5], "md5"),
+        (["Bearer", 'Basic realm="camera"'], None),
+    ],
+    ids=["MD5", "SHA-256", "a hash that is unknown, and MD5", "another scheme, and Digest", "another, and Basic"],
+)
+def test_of_the_ways_that_a_camera_offers_one_is_taken_that_is_known_and_passwords_are_utf_8(
+    offers: list[str], hashed: str | None, tmp_path: Path
+) -> None:
+    name, password = "m\u00fc", "geh\u00e4im\u20ac"
+    secret = tmp_path / "secret"
+    secret.write_text(password, encoding="utf-8")
+
+    def is_right(given: str) -> bool:
+        if hashed is None:
+            return given == f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
+        fields = dict(re.findall(r'(\w+)="?([^",]*)', given.removeprefix("Digest ")))
+
+        def digest(text: str) -> str:
+            return hashlib.new(hashed, text.encode(), usedforsecurity=False).hexdigest()
+
+        secret, asked = digest(f"{name}:camera:{password}"), digest("GET:/")
+        right = digest(f"{secret}:n1:{fields['nc']}:{fields['cnonce']}:auth:{asked}")
+        return fields["username"].encode("latin-1").decode() == name and fields["response"] == right
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if (given := handler.headers["Authorization"]) and is_right(given):
+            send(handler, "image/jpeg", jpeg(77))
+            return
+        handler.send_response(401)
+        for offer in offers:
+            handler.send_header("WWW-Authenticate", offer)
+        handler.end_headers()
+
+    with server(answer) as port:
+        assert level_of(open_at(port, username=name, password_file=str(secret))) == 77
 
 
 def test_wrong_credentials_are_said_without_them(tmp_path: Path) -> None:
