@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from edge.config.picture import PictureConfig
-from edge.errors import SightpostError
+from edge.errors import ConfigError, SightpostError
 from edge.jpeg import Note, encode, shrink
 from edge.messages import utc
 from edge.record import Post
@@ -97,7 +97,12 @@ class Photographer:
         watch, frame = answer.watch, answer.frame
         if frame is None:
             return
-        image = frame.image if config.of == "frame" else watch.region.cut(frame.image)
+        try:
+            image = frame.image if config.of == "frame" else watch.region.cut(frame.image)
+        except ConfigError as error:  # the region does not fit into the frame, as the watch's state says
+            for future in waiting:
+                future.set_exception(error)
+            return
         note: Note = {
             "device": self._topics.device,
             "watch": watch.name,

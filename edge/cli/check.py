@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge.model import Model
 
 BROKER_TIMEOUT_S = 5.0
+LABELS_SHOWN = 20
 
 
 class Finding(Value, frozen=True):
@@ -102,7 +103,9 @@ def _watch(name: str, config: Config, model: Model) -> str:
     watch = join(name, config, model)
     if watch.embeds:
         return "gives feature vectors"
-    return f"{watch.kind}: {', '.join(watch.labels) or 'nothing is taught yet'}"
+    more = len(watch.labels) - LABELS_SHOWN
+    shown = [*watch.labels[:LABELS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return f"{watch.kind}: {', '.join(shown) or 'nothing is taught yet'}"
 
 
 def _model(name: str, config: Config, models: dict[str, Model]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ from edge.vectors import pack, unit, unpack
 from edge.watch.taught import Taught, direction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -103,12 +106,13 @@ class Lessons:
         Raises:
             SightpostError: the file cannot be read or written, or there are too many labels.
         """
-        shots = self.shots()
         fresh = np.stack([direction(embedding) for embedding in embeddings])
-        shots[label] = np.concatenate([shots[label], fresh])[-SHOTS_MAX:] if label in shots else fresh[-SHOTS_MAX:]
-        if len(shots) > LABELS_MAX:
-            raise SightpostError(f"{self._path}: has {LABELS_MAX} labels already; forget one, or train a model")
-        self._write(shots)
+        with self._alone():
+            shots = self.shots()
+            shots[label] = np.concatenate([shots[label], fresh])[-SHOTS_MAX:] if label in shots else fresh[-SHOTS_MAX:]
+            if len(shots) > LABELS_MAX:
+                raise SightpostError(f"{self._path}: has {LABELS_MAX} labels already; forget one, or train a model")
+            self._write(shots)
         return len(shots[label])
 
     def forget(self, label: str) -> bool:
@@ -117,20 +121,36 @@ class Lessons:
         Raises:
             SightpostError: the file cannot be read or written.
         """
-        shots = self.shots()
-        was_there = shots.pop(label, None) is not None
-        if was_there:
-            self._write(shots)
+        with self._alone():
+            shots = self.shots()
+            was_there = shots.pop(label, None) is not None
+            if was_there:
+                self._write(shots)
         return was_there
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes lessons meanwhile, neither another process nor another thread of this one."""
+        with contextlib.ExitStack() as ending:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                folder = os.open(self._path.parent, os.O_RDONLY)
+                ending.callback(os.close, folder)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            yield
 
     def _write(self, shots: dict[str, Vectors]) -> None:
         packed = {label: pack(vectors, "float16") for label, vectors in shots.items()}
         lesson = _Lesson(model=self._model.file.sha256, shots=packed)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._path, msgspec.json.encode(lesson))
         except OSError as error:
-            raise SightpostError(f"{self._path}: cannot be written: {error.strerror or error}") from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> SightpostError:
+        return SightpostError(f"{self._path}: cannot be written: {error.strerror or error}")
 
     def _stamp(self) -> tuple[int, int] | None:
         try:

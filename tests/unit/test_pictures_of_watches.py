@@ -19,6 +19,7 @@ from scenes import photograph
 
 from edge.config import PictureConfig, WatchConfig
 from edge.decision import Visits
+from edge.errors import ConfigError
 from edge.frame import Frame
 from edge.jpeg import encode, read_note, shrink
 from edge.model import Model
@@ -101,6 +102,20 @@ def test_a_camera_that_shows_nothing_gives_no_picture(studio: Studio) -> None:
     blind = Answer(studio.watch, None, None, "stale", "open", float("nan"), visits=Visits())
     studio.photographer.answer(blind)
     assert isinstance(studio.photographer.take(blind).exception(5), NoPictureError)
+    assert studio.posts == []
+
+
+def test_a_region_that_does_not_fit_gives_no_picture_and_ends_nothing(model: Model) -> None:
+    studio = Studio(model)
+    config = WatchConfig(camera="yard", model="colors", roi_px=(0, 0, 1000, 1000), picture=PictureConfig())
+    studio.watch = Watch("gate", config, model)
+    answer = studio.watch.look(Frame(plain("red"), 0, captured_at_s=1_790_000_000.25, clock_s=1.0))
+    assert isinstance(answer, Answer)
+    studio.photographer.answer(answer)
+    taken = studio.photographer.take(answer)
+    studio.photographer.close()
+    with pytest.raises(ConfigError, match="its region reaches to 1000x1000 pixels"):
+        taken.result(timeout=0)
     assert studio.posts == []
 
 

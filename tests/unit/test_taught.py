@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,20 @@ def test_lessons_are_kept_and_added_to(lessons: Lessons, model: Model) -> None:
     assert lessons.forget("zu")
     assert not lessons.forget("zu")
     assert list(lessons.shots()) == ["tor auf / 開"]
+
+
+def test_lessons_that_are_kept_at_the_same_time_are_all_kept(lessons: Lessons, model: Model) -> None:
+    labels = [f"label {number}" for number in range(16)]
+    with ThreadPoolExecutor(len(labels)) as pool:
+        list(pool.map(lambda label: Lessons(lessons._path, model).add(label, [seen(model, "red")]), labels))
+    assert sorted(lessons.shots()) == sorted(labels)
+
+
+def test_a_folder_that_cannot_be_written_is_named(lessons: Lessons, model: Model) -> None:
+    lessons._path.parent.parent.write_text("in the way")
+    for change in (lambda: lessons.add("open", [seen(model, "red")]), lambda: lessons.forget("open")):
+        with pytest.raises(SightpostError, match=r"gate\.json: cannot be written: "):
+            change()
 
 
 @pytest.mark.parametrize(
