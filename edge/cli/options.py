@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,21 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
         number = int(text) if text.strip().lstrip("+-").isdecimal() else None
         if number is None or not lowest <= number <= highest:
             raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {lowest} to {highest}")
+        return number
+
+    return parse
+
+
+def seconds(lowest: float, highest: float) -> Callable[[str], float]:
+    """A number of seconds within limits, for argparse."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not lowest <= number <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a number of seconds from {lowest:g} to {highest:g}")
         return number
 
     return parse

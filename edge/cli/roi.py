@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.looking import frames_of
+from edge.cli.options import seconds
 from edge.errors import PictureError, UsageError, one_line
 from edge.strict import nearest
 
@@ -37,7 +38,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--cut", type=Path, metavar="FOLDER", help="also write what each watch sees, as FOLDER/WATCH.png"
     )
-    parser.add_argument("--motion", type=float, metavar="S", help="look for S seconds, and paint what moved")
+    parser.add_argument("--motion", type=seconds(0, 3600), metavar="S", help="look for S seconds, and paint what moved")
     parser.add_argument("--json", action="store_true", help="one JSON object per region")
     parser.set_defaults(run=run)
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.options import whole
+from edge.cli.options import seconds, whole
 from edge.errors import PictureError, UsageError, one_line
 from edge.strict import nearest
 
@@ -38,12 +38,14 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("watch", metavar="WATCH", help="which watch")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
-    parser.add_argument("--label", metavar="LABEL", help="what is to be seen")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--label", metavar="LABEL", help="what is to be seen")
+    what.add_argument("--forget", metavar="LABEL", help="forget a label")
     parser.add_argument(
         "--shots", type=whole(1, SHOTS_LIMIT), default=10, metavar="N", help="pictures to take (default: 10)"
     )
     parser.add_argument(
-        "--every-s", type=float, default=0.5, metavar="S", help="take one every S seconds (default: 0.5)"
+        "--every-s", type=seconds(0, 3600), default=0.5, metavar="S", help="take one every S seconds (default: 0.5)"
     )
     parser.add_argument(
         "--pictures",
@@ -53,7 +55,6 @@ def add_to(commands: Commands) -> None:
         help="picture files or folders of them, instead of the camera",
     )
     parser.add_argument("--cut", action="store_true", help="the pictures show the watch's region alone")
-    parser.add_argument("--forget", metavar="LABEL", help="forget a label")
     parser.set_defaults(run=run)
 
 
@@ -78,12 +79,14 @@ def run(arguments: argparse.Namespace) -> int:
     if EMBEDDING not in model.engine.outputs:
         raise UsageError(f"{model.file.path}: gives no feature vectors; use a model of kind 'embed'")
     lessons = Lessons(lessons_path(config.device.state_dir, arguments.watch), model)
-    if arguments.forget:
+    if arguments.forget is not None:
         return _forget(lessons, arguments.forget)
-    if not arguments.label:
+    if arguments.label is None:
         return _tell(lessons)
     if arguments.label in (UNKNOWN, STALE) or not arguments.label.strip():
         raise UsageError(f"--label {arguments.label}: has a meaning of its own; take another word")
+    if any("\ud800" <= letter <= "\udfff" for letter in arguments.label):  # what Python makes of other bytes
+        raise UsageError(f"--label {arguments.label!a}: is no UTF-8 text; take another word")
     region = Region.of(arguments.watch, watch)
     vectors = []
     for image in _images(arguments, config, watch.camera):

@@ -158,7 +158,9 @@ class Desk:
         try:
             self._finish(task, task.future.result(), None)
         except CancelledError:
-            self._finish(task, None, f"not done within {self._config.timeout_s:g} s, and given up")
+            is_late = self._monotonic() >= task.give_up_s
+            why = f"not done within {self._config.timeout_s:g} s" if is_late else "the watch was reloaded or has ended"
+            self._finish(task, None, f"{why}, and given up")
         except SightpostError as error:
             self._finish(task, None, str(error))
         except Exception:  # what a fault makes of one command must be answered like any other failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
 from models import COLORS, plain, tiny_model
+
+from edge.cli import main
 
 
 @pytest.fixture
@@ -98,8 +101,21 @@ def test_what_is_known_can_be_told_and_forgotten(yard: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["door"], "no watch of kind 'teach'"), (["gate", "--label", "stale"], "has a meaning of its own")],
+    [
+        (["door"], "no watch of kind 'teach'"),
+        (["gate", "--label", "stale"], "has a meaning of its own"),
+        (["gate", "--label", ""], "has a meaning of its own"),
+        (["gate", "--label", b"\xff", "--pictures", "red"], "is no UTF-8 text"),
+        (["gate", "--forget", ""], "there is no such label"),
+    ],
 )
-def test_what_cannot_be_taught_is_told(yard: Path, arguments: list[str], said: str) -> None:
-    done = command("sightpost", "teach", *arguments, "--config", configured(yard))
+def test_what_cannot_be_taught_is_told(yard: Path, arguments: list[str | bytes], said: str) -> None:
+    done = command("sightpost", "teach", *map(os.fsdecode, arguments), "--config", configured(yard))
     assert (done.returncode, said in done.stderr) == (64, True), done.stderr
+
+
+@pytest.mark.parametrize("every_s", ["nan", "-1", "inf", "soon"])
+def test_a_pace_that_cannot_be_kept_is_refused(every_s: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["teach", "gate", "--config", "edge.toml", "--label", "x", "--every-s", every_s])
+    assert "give a number of seconds from 0 to 3600" in capsys.readouterr().err

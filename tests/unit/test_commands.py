@@ -134,6 +134,13 @@ def test_what_takes_too_long_is_given_up_and_said_so_once() -> None:
     assert "5 s" in office.answers()[0]["error"]
 
 
+def test_what_ends_before_its_time_is_not_said_to_have_taken_too_long() -> None:
+    office = Office(timeout_s=5.0)
+    office.hear("look/gate", b'{"id": "1"}')
+    office.asked[0][1].cancel()  # as the observer does with what was asked of a watch that is reloaded
+    assert office.answers()[0]["error"] == "the watch was reloaded or has ended, and given up"
+
+
 def test_what_fails_is_answered_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     office = Office()
     office.hear("reload", b'{"id": "1"}')
