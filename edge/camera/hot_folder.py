@@ -12,6 +12,7 @@ import os
 import stat
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +37,10 @@ PUT_AWAY_S = 1.0
 """From the answer to putting the picture away; the outbox has committed an answer in a few hundredths of that."""
 DONE, DAMAGED = "done", "damaged"
 LEDGER = ".sightpost-seen"
+TRYING = ".sightpost-trying"
+"""Which picture is being decoded, a line for each try: one that kills or hangs whoever decodes it is still in there."""
+DEADLY_TRIES = 2
+"""One may have been the program's end."""
 LEDGER_SLACK = 1000
 """So many lines more than twice the pictures that are there, and the ledger is written anew without the others."""
 
@@ -103,6 +108,7 @@ class HotFolder(Source):
         self._image: Image | None = None
         self._lines_left = 0  # until the ledger is written anew
         self._seen = self._opened()
+        self._deadly = self._deadly_one()
 
     def grab(self) -> Grab:
         """As in ``Source``: the next whole picture; it is decoded here, as only that tells whether there is a frame."""
@@ -114,10 +120,10 @@ class HotFolder(Source):
             self._sleep(SCAN_S)
             return Grab.NOTHING
         arrival, unchanged_s = self._queue.popleft()
-        try:
-            self._image = read_picture(self._folder / arrival.name)
-        except PictureError:
-            if unchanged_s >= PATIENCE_S:
+        is_deadly = arrival == self._deadly
+        self._image = None if is_deadly else self._read(arrival)
+        if self._image is None:
+            if is_deadly or unchanged_s >= PATIENCE_S:
                 self.damaged += 1
                 self._put_away(arrival, DAMAGED)
             return Grab.NOTHING  # thousands of them take longer than a source may be silent
@@ -148,6 +154,25 @@ class HotFolder(Source):
             return self._read_ledger()
         except OSError as error:
             raise CameraError(f"{self._folder}: no folder for new pictures: {error.strerror}") from error
+
+    def _deadly_one(self) -> Arrival | None:
+        path = self._folder / TRYING
+        tries = path.read_bytes().splitlines() if path.exists() else []
+        return _arrival(tries[-1]) if tries and tries.count(tries[-1]) >= DEADLY_TRIES else None
+
+    def _read(self, arrival: Arrival) -> Image | None:
+        """Decode a picture; None when it cannot be."""
+        path = self._folder / TRYING
+        try:
+            with path.open("ab") as trying:
+                trying.write(_line(arrival))
+        except OSError as error:
+            raise CameraError(f"{path}: cannot be written: {error.strerror}") from error
+        image = None
+        with suppress(PictureError):
+            image = read_picture(self._folder / arrival.name)
+        path.unlink(missing_ok=True)
+        return image
 
     def _found(self) -> list[Arrival]:
         try:

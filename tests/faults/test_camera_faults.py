@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 from watching import Watcher, free_port, pid_of, waited_s
 
@@ -62,6 +64,30 @@ def test_a_decoder_that_dies_or_hangs_is_replaced_and_the_other_camera_keeps_its
         assert numbers == sorted(set(numbers))
         assert len(watcher.frames["other"]) - others_before > 0.7 * 20 * (took_s - excused_s)
         assert other.status.restarts == 0
+
+
+def slow_jpeg() -> bytes:
+    """A megabyte that takes minutes to decode: a progressive picture whose last refinement is sent again and again."""
+    picture = np.full((4000, 4000, 3), 128, np.uint8)
+    whole = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last_refinement = whole[whole.rindex(b"\xff\xc4") : -2]
+    return whole[:-2] + 20_000 * last_refinement + whole[-2:]
+
+
+@pytest.mark.slow
+def test_a_picture_that_hangs_its_decoder_holds_up_a_hot_folder_no_longer_than_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(slow_jpeg())
+    os.utime(tmp_path / "a.jpg", (1, 1))
+    fine = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "b.jpg"), fine)
+    config = CameraConfig(source=str(tmp_path), hot="move", open_timeout_s=1, read_timeout_s=1)
+    with Camera("inbox", config) as camera:
+        camera.start()
+        watcher = Watcher(camera)
+        watcher.until_more(camera, 1)
+        assert camera.status.restarts == 2
+        watcher.until(lambda: camera.status.damaged == 1)
+        assert (tmp_path / "damaged" / "a.jpg").exists()
 
 
 def test_a_recording_whose_decoder_dies_fails_instead_of_ending_early_or_beginning_again() -> None:

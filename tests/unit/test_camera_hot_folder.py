@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera.hot_folder import DAMAGED, DONE, PATIENCE_S, Arrival, Arrivals, HotFolder, _free_number
+from edge.camera.hot_folder import DAMAGED, DONE, PATIENCE_S, TRYING, Arrival, Arrivals, HotFolder, _free_number
 from edge.camera.source import Grab
 from edge.config import parse_config
 from edge.errors import CameraError, ConfigError
+from edge.preprocess import read_picture
 
 
 def jpeg(level: int = 128) -> bytes:
@@ -172,6 +173,42 @@ def test_what_is_remembered_does_not_grow_with_a_picture_that_is_replaced_for_ev
         assert len(bench.run(4)) == 2
     assert len((tmp_path / ".sightpost-seen").read_bytes().splitlines()) <= 8
     assert Bench(tmp_path, "leave").run(5) == []
+
+
+@pytest.mark.parametrize("then", ["move", "leave"])
+def test_a_picture_that_killed_two_decoders_is_damaged_and_the_next_one_is_shown(
+    tmp_path: Path, then: Literal["move", "leave"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class DecoderDied(BaseException):
+        pass
+
+    def read(path: Path) -> object:
+        if path.name == "deadly.jpg":
+            raise DecoderDied
+        return read_picture(path)
+
+    monkeypatch.setattr("edge.camera.hot_folder.read_picture", read)
+    for name, when in (("deadly.jpg", 100), ("fine.jpg", 200)):
+        (tmp_path / name).write_bytes(jpeg(100))
+        os.utime(tmp_path / name, (when, when))
+    for _ in range(2):
+        with pytest.raises(DecoderDied):
+            Bench(tmp_path, then).run(5)
+    bench = Bench(tmp_path, then)
+    assert bench.run(5) == [100]
+    assert bench.hot.damaged == 1
+    assert (tmp_path / DAMAGED / "deadly.jpg").exists() == (then == "move")
+    assert not (tmp_path / TRYING).exists()
+    assert Bench(tmp_path, then).run(5) == []
+
+
+def test_a_picture_in_whose_midst_the_program_ended_once_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(100))
+    facts = (tmp_path / "a.jpg").stat()
+    another, this = '["z.jpg", 1, 1]\n', f'["a.jpg", {facts.st_size}, {facts.st_mtime_ns}]\n'
+    (tmp_path / TRYING).write_text(another + another + this)
+    assert Bench(tmp_path).run(5) == [100]
+    assert not (tmp_path / TRYING).exists()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2, 3, 1000, 1023, 1024])
