@@ -186,12 +186,14 @@ class Shelf:
 def _fields(answer: Answer, prediction: Prediction, why: list[str], taken: datetime) -> dict[str, Any]:
     model = answer.watch.model
     scores = zip(prediction.labels, prediction.scores, strict=True)
+    is_several = answer.watch.kind == "multilabel" and prediction.known
     return {
         "format": SAMPLE_FORMAT,
         "watch": answer.watch.name,
         "camera": answer.watch.config.camera,
         "why": why,
         "label": prediction.label,
+        "labels": list(prediction.chosen or ()) if is_several else [prediction.label],
         "score": round(prediction.score, SCORE_DIGITS),
         "scores": {label: round(float(score), SCORE_DIGITS) for label, score in scores},
         "state": answer.label,

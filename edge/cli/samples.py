@@ -52,11 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
             table = csv.writer(file)
             table.writerow(("path", "label"))
             for path, fields in rows:
-                table.writerow((_seen_from(out.parent, path), fields.get("label", "")))
+                table.writerow((_seen_from(out.parent, path), _label(fields)))
     except OSError as error:
         raise PictureError(f"{out}: cannot be written: {error.strerror or error}") from error
     print(one_line(f"{out}: {len(rows)} pictures; correct the labels that are wrong, then train with it"))
     return 0
+
+
+def _label(fields: dict[str, Any]) -> str:
+    """One or several names, or nothing where none of them is to be seen, as the trainer reads it."""
+    labels = fields.get("labels")
+    return "|".join(map(str, labels)) if isinstance(labels, list) else str(fields.get("label", ""))
 
 
 def _beside(path: Path) -> dict[str, Any]:

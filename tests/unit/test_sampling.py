@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import random
@@ -207,3 +208,25 @@ def test_the_pictures_are_listed_as_the_trainer_reads_them(studio: type[Studio],
     assert beside == ["path,label", "20231114T221500.000Z-0.jpg,red", "20231114T221501.000Z-1.jpg,green"]
     assert above[1] == "samples/gate/20231114T221500.000Z-0.jpg,red"
     assert main(["samples", "gaet", "--config", str(config)]) == 64
+
+
+def test_several_labels_and_none_are_listed_as_the_trainer_reads_them(tmp_path: Path) -> None:
+    model = Model.load(tiny_model(kind="multilabel").write(tmp_path / "colors.tflite"))
+    rules = {"min_scores": dict.fromkeys(("red", "green", "blue"), 0.7)}
+    here = Studio(model, tmp_path, SamplesConfig(random=1.0, interval_s=0.0), **rules)
+    with contextlib.closing(here):
+        for image in (plain("red"), np.full((24, 32, 3), (20, 230, 230), np.uint8), np.zeros((24, 32, 3), np.uint8)):
+            here.scene.turn()
+            here.scene.camera.take_picture(here.scene.now_s, image)
+            here.scene.turn()
+            here.scene.finish()
+            here.scene.now_s += 1
+        assert [sample["label"] for sample in here.kept()] == ["red", "red + green", "none"]
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        '[device]\nid = "d"\nstate_dir = "."\n[cameras.yard]\nsource = 0\n[models.m]\nfile = "m.tflite"\n'
+        '[watches.gate]\ncamera = "yard"\nmodel = "m"\nsamples = {}\n'
+    )
+    assert main(["samples", "gate", "--config", str(config)]) == 0
+    table = (here.folder / "samples.csv").read_text().splitlines()
+    assert [line.partition(",")[2] for line in table] == ["label", "red", "red|green", ""]
