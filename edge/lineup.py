@@ -47,7 +47,7 @@ class Lineup(Value, frozen=True):
 
     config: Config
     models: dict[str, Model]
-    marks: dict[str, Mark]
+    marks: dict[str, list[Mark]]
     cameras: dict[str, cameras.Camera]
     watches: dict[str, Watch]
 
@@ -73,7 +73,7 @@ class Lineup(Value, frozen=True):
         """
         changed = changed or Difference()
         measured = kept(Path(config.device.state_dir))
-        marks = {name: Mark.of(model.file) for name, model in config.models.items()}
+        marks = {name: _marks(model) for name, model in config.models.items()}
         models = {name: known for name in config.models if (known := _reusable(before.models, name, changed.models))}
         trials = Trials(Path(config.device.state_dir))
         for name, model in config.models.items():
@@ -95,8 +95,8 @@ class Lineup(Value, frozen=True):
         return cls(config, models, marks, through, watches)
 
     def replaced(self) -> set[str]:
-        """The models whose file is no longer the one that was loaded."""
-        return {name for name, model in self.config.models.items() if Mark.of(model.file) != self.marks[name]}
+        """The models whose files, that of its labels too, are no longer those that were loaded."""
+        return {name for name, model in self.config.models.items() if _marks(model) != self.marks[name]}
 
     def lookouts(self) -> list[Lookout]:
         """Each camera with the watches that look through it."""
@@ -108,6 +108,10 @@ class Lineup(Value, frozen=True):
             )
             for name, camera in self.cameras.items()
         ]
+
+
+def _marks(model: ModelConfig) -> list[Mark]:
+    return [Mark.of(path) for path in (model.file, model.labels) if path is not None]
 
 
 def _looked_through(config: Config) -> set[str]:

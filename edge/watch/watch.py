@@ -211,6 +211,7 @@ class Watch:
         if self._lessons is None and not untrusted and self.drift.wants(frame.clock_s):
             self._compare(prediction, frame.clock_s)
         if self.embeds and prediction.embedding is not None:
+            self._answered_s = frame.clock_s
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
         if untrusted:
             return self._judged(lose(self._decision, untrusted, frame.clock_s), frame, prediction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,6 +213,16 @@ def test_a_still_region_is_looked_at_again_before_its_answer_is_too_old(look: Ca
     looked = [round(answer.frame.clock_s - 100) for answer in scene.answers if answer.frame]
     assert looked == [0, 1, 2, 12, 22]
     assert scene.observer.watch("gate").tally.still == 25
+
+
+def test_a_still_region_gives_no_more_vectors_than_answers(tmp_path: Path) -> None:
+    vectors = Model.load(tiny_model(kind="embed").write(tmp_path / "vectors.tflite"))
+    scene = Scene(vectors, gate=watch(cadence="motion", interval_s=1.0, max_age_s=20.0))
+    with contextlib.closing(scene):
+        for _ in range(30):
+            scene.see("red")
+            scene.now_s += 1
+        assert len(scene.answers) == 5
 
 
 @pytest.mark.parametrize("state", ["stale", "dark"])
