@@ -64,13 +64,13 @@ class Cadence:
 
     def ordered(self, now_s: float) -> None:
         """A frame is ordered for a look that is due: beats that passed before anyone came to it are missed."""
-        if self._interval_s and self._counts:
+        if self._interval_s and self._counts and not self._resting:
             self.missed += max(0, int((now_s - self._next_s) / self._interval_s))
             self._counts = False
 
     def looked(self, clock_s: float, number: int) -> None:
         """It looks at a frame: the next look is one interval after this one was due, unless that has passed as well."""
-        if self._interval_s == 0 and self._counts and self._number is not None:
+        if self._interval_s == 0 and self._counts and not self._resting and self._number is not None:
             self.missed += max(0, number - self._number - 1)
         self._number, self._looked_s, self._counts = number, clock_s, True
         if clock_s < self._next_s:

@@ -97,6 +97,21 @@ def test_a_paused_watch_answers_when_asked(scene: Scene) -> None:
     assert not scene.see("blue")
 
 
+@pytest.mark.parametrize("rules", [{"interval_s": 1.0}, {"interval_s": 0.0}])
+def test_looks_on_command_do_not_make_a_watch_miss_what_it_did_not_want(model: Model, rules: dict[str, float]) -> None:
+    scene = Scene(model, gate=watch(cadence="command", **rules))
+    with contextlib.closing(scene):
+        for _ in range(3):
+            answer = scene.observer.look_now("gate")
+            scene.turn()
+            assert scene.see("red")
+            assert answer.done()
+            for _ in range(20):
+                scene.now_s += 30.0
+                assert not scene.see("red")
+        assert scene.observer.watch("gate").cadence.missed == 0
+
+
 def test_who_asks_may_see_the_frame_until_it_is_given_back(scene: Scene) -> None:
     seen = []
     answer = scene.observer.look_now("gate")
