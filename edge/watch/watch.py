@@ -213,18 +213,21 @@ class Watch:
         if self.embeds and prediction.embedding is not None:
             self._answered_s = frame.clock_s
             return Embedded(self, frame, unit(prediction.embedding) if self.config.l2 else prediction.embedding)
+        said = prediction if self._lessons is None else self._recall(prediction.embedding)
         if untrusted:
-            return self._judged(lose(self._decision, untrusted, frame.clock_s), frame, prediction)
-        if self._lessons is not None:
-            if not self._taught.labels or prediction.embedding is None:
-                reason = self._unteachable or NOTHING_TAUGHT
-                lost = self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
-                return replace(lost, embedding=prediction.embedding)
-            prediction = self._taught.answer(prediction.embedding)
+            return self._judged(lose(self._decision, untrusted, frame.clock_s), frame, said)
+        if said is None:
+            reason = self._unteachable or NOTHING_TAUGHT
+            lost = self._judged(lose(self._decision, reason, frame.clock_s), frame, None)
+            return replace(lost, embedding=prediction.embedding)
         self._answered_s = frame.clock_s
-        after = decide(self._decision, prediction, frame.clock_s, self._rules)
+        after = decide(self._decision, said, frame.clock_s, self._rules)
         self.tally.unknown += after.recent[-1] == UNKNOWN
         return replace(self._judged(after, frame, after.seen), embedding=prediction.embedding)
+
+    def _recall(self, embedding: npt.NDArray[np.float32] | None) -> Prediction | None:
+        """What it was taught that is like this; ``None`` where it was taught nothing."""
+        return None if embedding is None or not self._taught.labels else self._taught.answer(embedding)
 
     def _compare(self, prediction: Prediction, clock_s: float) -> None:
         """Count a look for the question whether pictures are still like those in training."""

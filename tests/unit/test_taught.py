@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +170,25 @@ def test_the_state_may_be_a_label_that_was_forgotten(rules: dict[str, float], le
     assert answers[5].label == "open"
     assert {answer.label for answer in answers[6:]} <= {"open", "shut"}
     assert (answers[-1].label, answers[-1].score > 0.5) == ("shut", True)
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_a_look_on_command_at_a_dark_camera_says_what_was_taught_or_nothing(
+    taught: bool, lessons: Lessons, model: Model
+) -> None:
+    import time
+
+    if taught:
+        lessons.add("open", [seen(model, "red")])
+    gate = Watch("gate", watch(kind="teach"), model, lessons)
+    gate.follow(time.localtime(0))
+    gate.ask(Future())
+    frame = FakeCamera.frame(0, 100.0, plain("red"))
+    assert isinstance(gate.look(frame, untrusted="dark"), np.ndarray)
+    answer = gate.take(frame, model.predict(plain("red")))
+    assert isinstance(answer, Answer)
+    assert (answer.label, answer.reason, answer.embedding) == ("stale", "dark", None)
+    assert (answer.prediction and answer.prediction.label) == ("open" if taught else None)
 
 
 def test_teaching_needs_a_model_that_gives_vectors(tmp_path: Path, lessons: Lessons) -> None:
