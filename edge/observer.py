@@ -36,8 +36,8 @@ _T = TypeVar("_T")
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
 MINUTE_S = 60.0
-WORTHLESS = frozenset({"stale", "dark", "frozen", "covered"})
-"""States of a camera in which its picture says nothing."""
+WORTHLESS = {"stale": "no frames", "dark": "dark", "frozen": "frozen", "covered": "covered"}
+"""States of a camera in which its picture says nothing, and why a watch says that its own state is stale then."""
 AHEAD = 2
 """Frames of a recording on order: one is decoded while another is on its way."""
 READY = 1
@@ -307,7 +307,7 @@ class Observer:
     def _distrust(self, lookout: Lookout, watch: Watch, frame: Frame, state: str) -> str | None:
         """Why a frame is worth nothing to a watch, if so."""
         if state in WORTHLESS:
-            return state
+            return WORTHLESS[state]
         max_age_s = watch.config.max_age_s
         if max_age_s is not None and not lookout.recorded and self._clock() - frame.clock_s > max_age_s:
             return f"the frame is older than {max_age_s:g} s"
@@ -348,7 +348,7 @@ class Observer:
         watch.follow(local)
         if lookout.recorded:  # its clock is the position of the recording, which stands still while nobody looks
             return
-        status = lookout.camera.status
-        lost = watch.lose_sight(status.state, now_s) if status.state in WORTHLESS else watch.age(now_s)
+        reason = WORTHLESS.get(lookout.camera.status.state)
+        lost = watch.lose_sight(reason, now_s) if reason else watch.age(now_s)
         if lost is not None:
             self._on_answer(lost)
