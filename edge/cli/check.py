@@ -99,13 +99,20 @@ def _try(subject: str, attempt: Callable[[], str]) -> Finding:
 def _watch(name: str, config: Config, model: Model) -> str:
     """Join the watch with its model, as the daemon does."""
     from edge.lineup import join
+    from edge.watch.lessons import Lessons, lessons_path
+    from edge.watch.watch import NOTHING_TAUGHT
 
     watch = join(name, config, model)
     if watch.embeds:
         return "gives feature vectors"
-    more = len(watch.labels) - LABELS_SHOWN
-    shown = [*watch.labels[:LABELS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-    return f"{watch.kind}: {', '.join(shown) or 'nothing is taught yet'}"
+    labels = watch.labels
+    if watch.config.kind == "teach":
+        labels = Lessons(lessons_path(config.device.state_dir, name), model).taught().labels
+        if not labels:
+            return NOTHING_TAUGHT
+    more = len(labels) - LABELS_SHOWN
+    shown = [*labels[:LABELS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return f"{'taught' if watch.config.kind == 'teach' else watch.kind}: {', '.join(shown)}"
 
 
 def _model(name: str, config: Config, models: dict[str, Model]) -> str:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from brokers import Broker, mosquitto
-from models import tiny_model
+from models import plain, tiny_model
 
 from edge.cli.check import Finding, findings
 from edge.config import load_config
+from edge.model import Model
 from edge.model_card import Kind
+from edge.watch.lessons import Lessons, lessons_path
 
 Check = Callable[..., dict[str, Finding]]
 
@@ -49,6 +51,21 @@ def test_everything_that_is_well_says_so(check: Check) -> None:
 
 def test_a_model_without_labels_is_said_to_give_vectors(check: Check) -> None:
     assert "feature vectors on litert" in check(kind="embed")["models.colors"].message
+
+
+def test_a_taught_watch_says_what_it_was_taught_and_how_to_begin(check: Check, tmp_path: Path) -> None:
+    untaught = check(kind="embed", watch='kind = "teach"')["watches.gate"]
+    assert (untaught.ok, untaught.message) == (True, "nothing is taught yet; see sightpost teach")
+    model = Model.load(tmp_path / "colors.tflite")
+    vector = model.predict(plain("red")).embedding
+    assert vector is not None
+    lessons = Lessons(lessons_path(str(tmp_path / "state"), "gate"), model)
+    lessons.add("shut", [vector])
+    assert check(kind="embed", watch='kind = "teach"')["watches.gate"].message == "taught: shut"
+    lessons_path(str(tmp_path / "state"), "gate").write_text("{")
+    damaged = check(kind="embed", watch='kind = "teach"')["watches.gate"]
+    assert not damaged.ok
+    assert "teach anew" in damaged.message
 
 
 def test_a_watch_that_does_not_fit_its_model_is_found(check: Check) -> None:
