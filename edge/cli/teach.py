@@ -60,7 +60,6 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Teach, forget, or say what is known."""
-    from edge.answer import STALE, UNKNOWN
     from edge.config import load_config
     from edge.lineup import load_model
     from edge.model_trial import try_stranger
@@ -68,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.watch.lessons import Lessons, lessons_path
     from edge.watch.region import Region
 
+    _require_sense(arguments)
     config = load_config(arguments.config)
     watch = config.watches.get(arguments.watch)
     if watch is None or watch.kind != "teach":
@@ -83,10 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
         return _forget(lessons, arguments.forget)
     if arguments.label is None:
         return _tell(lessons)
-    if arguments.label in (UNKNOWN, STALE) or not arguments.label.strip():
-        raise UsageError(f"--label {arguments.label}: has a meaning of its own; take another word")
-    if any("\ud800" <= letter <= "\udfff" for letter in arguments.label):  # what Python makes of other bytes
-        raise UsageError(f"--label {arguments.label!a}: is no UTF-8 text; take another word")
     region = Region.of(arguments.watch, watch)
     vectors = []
     for image in _images(arguments, config, watch.camera):
@@ -98,6 +94,21 @@ def run(arguments: argparse.Namespace) -> int:
     count = lessons.add(arguments.label, vectors)
     print(one_line(f"{arguments.label}: {len(vectors)} pictures learnt, {count} in all"))
     return _tell(lessons)
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    from edge.answer import STALE, UNKNOWN
+
+    if arguments.forget is not None and (arguments.label is not None or arguments.pictures):
+        raise UsageError("--forget, or --label with its pictures, but not both")
+    if arguments.pictures and arguments.label is None:
+        raise UsageError("--pictures: say with --label what is to be seen on them")
+    if arguments.label is None:
+        return
+    if arguments.label in (UNKNOWN, STALE) or not arguments.label.strip():
+        raise UsageError(f"--label {arguments.label}: has a meaning of its own; take another word")
+    if any("\ud800" <= letter <= "\udfff" for letter in arguments.label):  # what Python makes of other bytes
+        raise UsageError(f"--label {arguments.label!a}: is no UTF-8 text; take another word")
 
 
 def _images(arguments: argparse.Namespace, config: Config, camera: str) -> Iterator[Image]:

@@ -107,6 +107,8 @@ def test_what_is_known_can_be_told_and_forgotten(yard: Path) -> None:
         (["gate", "--label", ""], "has a meaning of its own"),
         (["gate", "--label", b"\xff", "--pictures", "red"], "is no UTF-8 text"),
         (["gate", "--forget", ""], "there is no such label"),
+        (["gate", "--pictures", "green"], "--label"),
+        (["gate", "--label", "x", "--forget", "y"], "not both"),
     ],
 )
 def test_what_cannot_be_taught_is_told(yard: Path, arguments: list[str | bytes], said: str) -> None:
