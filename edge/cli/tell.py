@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print the answer as JSON."""
-    from edge.commands.requests import CommandError, parse
+    from edge.commands.requests import BODIES, WITHOUT_WATCH, CommandError, parse
     from edge.config import load_config
     from edge.messages import Topics
 
@@ -54,6 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"one watch at a time, not {' and '.join(watches)}")
     body = {"id": f"tell-{random.randrange(16**12):012x}"} | dict(map(_pair, arguments.words[len(watches) :]))  # noqa: S311  no secret
     tail = "/".join((arguments.name, *watches))
+    if not watches and arguments.name in BODIES.keys() - WITHOUT_WATCH:
+        wanted = f"sightpost tell {arguments.device} {arguments.name} WATCH"
+        raise UsageError(f"{arguments.name} needs a watch: {wanted}, and its KEY=VALUE after that")
     parse(tail, json.dumps(body).encode())  # what the device would refuse is refused here
     reply = _ask(config, Topics(config.mqtt.topic_prefix, arguments.device), tail, body, arguments.timeout_s)
     if not reply["ok"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from edge.commands.requests import MAX_BYTES, CommandError, Handler, Request, Result, parse
+from edge.commands.requests import MAX_BYTES, THAT_LOOK, CommandError, Handler, Request, Result, parse
 from edge.errors import SightpostError, one_line
 from edge.messages import ReplyMessage, utc
 from edge.publisher.session import Notice
@@ -158,9 +158,11 @@ class Desk:
         try:
             self._finish(task, task.future.result(), None)
         except CancelledError:
-            is_late = self._monotonic() >= task.give_up_s
-            why = f"not done within {self._config.timeout_s:g} s" if is_late else "the watch was reloaded or has ended"
-            self._finish(task, None, f"{why}, and given up")
+            why = "the watch was reloaded or has ended, and given up"
+            if self._monotonic() >= task.give_up_s:
+                hint = "; does the camera give frames? Its status says" if task.request.name in THAT_LOOK else ""
+                why = f"not done within {self._config.timeout_s:g} s, and given up{hint}"
+            self._finish(task, None, why)
         except SightpostError as error:
             self._finish(task, None, str(error))
         except Exception:  # what a fault makes of one command must be answered like any other failure

@@ -54,6 +54,8 @@ BODIES: dict[str, type[Body]] = {
 }
 """By command, what is to be said with it."""
 WITHOUT_WATCH = frozenset({"reload"})
+THAT_LOOK = frozenset({"look", "snapshot", "teach"})
+"""Those that wait for a frame."""
 
 
 class Request(Value, frozen=True):

@@ -176,6 +176,8 @@ def test_a_person_tells_it_from_the_command_line(site: Site) -> None:
     assert "commands.allow" in refused.stderr
     wrong = command("sightpost", "tell", "porch", "puase", "gate", "--config", site.config)
     assert "did you mean 'pause'?" in wrong.stderr
+    aimless = command("sightpost", "tell", "porch", "look", "--config", site.config)
+    assert (aimless.returncode, "sightpost tell porch look WATCH" in aimless.stderr) == (64, True), aimless.stderr
     silent = command("sightpost", "tell", "attic", "look", "gate", "--config", site.config, "--timeout-s", "0.5")
     assert silent.returncode == 69
     assert "attic does not answer" in silent.stderr

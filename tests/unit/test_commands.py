@@ -131,7 +131,7 @@ def test_what_takes_too_long_is_given_up_and_said_so_once() -> None:
     office.asked[1][1].set_result({})  # it was under way, and comes too late
     office.desk.tick(office.now_s)
     assert [(answer["id"], answer["ok"]) for answer in office.answers()] == [("1", False), ("2", False)]
-    assert "5 s" in office.answers()[0]["error"]
+    assert "5 s, and given up; does the camera give frames?" in office.answers()[0]["error"]
 
 
 def test_what_ends_before_its_time_is_not_said_to_have_taken_too_long() -> None:
