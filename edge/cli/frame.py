@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from edge.errors import SightpostError, one_line
+from edge.errors import SightpostError, UsageError, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     What an operator can act on is printed as one line on standard error; anything else is a bug, shown whole.
     """
     _mend_standard_streams()
-    arguments = parser.parse_args(argv)
+    arguments = _parsed(parser, argv)
     try:
         exit_code = int(arguments.run(arguments))
         sys.stdout.flush()
@@ -44,6 +44,14 @@ def run_command(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
         complain(parser.prog, f"{error.strerror}{f': {error.filename}' if error.filename else ''}; free some space")
         return OUTPUT_LOST
     return exit_code
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """As argparse does it, but that a wrong command line ends with the code that systemd takes for one."""
+    try:
+        return parser.parse_args(argv)
+    except SystemExit as end:
+        raise SystemExit(UsageError.exit_code if end.code else 0) from None
 
 
 def complain(program: str, problem: object) -> None:

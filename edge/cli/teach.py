@@ -99,8 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _require_sense(arguments: argparse.Namespace) -> None:
     from edge.answer import STALE, UNKNOWN
 
-    if arguments.forget is not None and (arguments.label is not None or arguments.pictures):
-        raise UsageError("--forget, or --label with its pictures, but not both")
+    if arguments.forget is not None and arguments.pictures:
+        raise UsageError("--forget takes no --pictures: all that was learnt under the label goes")
     if arguments.pictures and arguments.label is None:
         raise UsageError("--pictures: say with --label what is to be seen on them")
     if arguments.label is None:

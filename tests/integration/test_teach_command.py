@@ -108,7 +108,8 @@ def test_what_is_known_can_be_told_and_forgotten(yard: Path) -> None:
         (["gate", "--label", b"\xff", "--pictures", "red"], "is no UTF-8 text"),
         (["gate", "--forget", ""], "there is no such label"),
         (["gate", "--pictures", "green"], "--label"),
-        (["gate", "--label", "x", "--forget", "y"], "not both"),
+        (["gate", "--pictures", "green", "--forget", "y"], "takes no --pictures"),
+        (["gate", "--label", "x", "--forget", "y"], "not allowed with"),
     ],
 )
 def test_what_cannot_be_taught_is_told(yard: Path, arguments: list[str | bytes], said: str) -> None:
