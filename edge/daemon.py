@@ -196,8 +196,15 @@ class Daemon:
         """Who wants to hear what others say."""
         if self._config.home_assistant is None:
             return []
-        prefix = self._config.home_assistant.prefix
-        return [discovery.Birth(prefix, lambda: self._outbox.states(only_dirty=False), self._outbox.put)]
+        return [
+            discovery.Birth(
+                self._config.home_assistant.prefix,
+                self._topics,
+                lambda: self._outbox.states(only_dirty=False),
+                self._outbox.put,
+                self._publisher.say,
+            )
+        ]
 
     def _announce(self) -> None:
         """Tell Home Assistant what there is, and take back what was said of watches and cameras that are gone."""

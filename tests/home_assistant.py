@@ -54,16 +54,20 @@ class HomeAssistant:
     def __enter__(self) -> Self:
         self._folder.mkdir(exist_ok=True)
         (self._folder / "configuration.yaml").write_text(CONFIGURATION.format(port=self._port))
-        self._start()
+        self.start()
         try:
             self._become_its_owner()
             self._connect_to_broker()
         except BaseException:
-            self.__exit__()
+            self.stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -73,10 +77,18 @@ class HomeAssistant:
                 self._process.wait()
             self._process = None
 
+    def start(self) -> None:
+        """Start it, with everything that it remembers, and wait until it answers."""
+        with (self._folder / "log.txt").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._hass, "--config", self._folder, "--skip-pip"], stdout=log, stderr=subprocess.STDOUT
+            )
+        eventually(self._answers, timeout_s=START_S, what="Home Assistant answers")
+
     def restart(self) -> None:
         """Stop and start, with everything that it remembers."""
-        self.__exit__()
-        self._start()
+        self.stop()
+        self.start()
 
     def state(self, entity: str) -> str | None:
         """What an entity shows; ``None`` if there is none of that name."""
@@ -123,13 +135,6 @@ class HomeAssistant:
     def _log(self) -> str:
         path = self._folder / "log.txt"
         return path.read_text(errors="replace") if path.exists() else ""
-
-    def _start(self) -> None:
-        with (self._folder / "log.txt").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._hass, "--config", self._folder, "--skip-pip"], stdout=log, stderr=subprocess.STDOUT
-            )
-        eventually(self._answers, timeout_s=START_S, what="Home Assistant answers")
 
     def _answers(self) -> bool:
         assert self._process is not None

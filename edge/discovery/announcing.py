@@ -77,6 +77,26 @@ def is_description(topic: str) -> bool:
     return topic.endswith("/config") and f"/{LEVEL}/" in topic
 
 
+def with_gone(payload: bytes, topics: Topics) -> bytes | None:
+    """Describe what is gone once more as if it were there; ``None`` where nothing is.
+
+    Home Assistant removes only what it has found since it started. Of what went while it was away it has to be told
+    that it is there, and then that it is not.
+    """
+    try:
+        description = msgspec.json.decode(payload)
+        [device] = description["device"]["identifiers"]
+        gone = {key: one["platform"] for key, one in description["components"].items() if one.keys() == {"platform"}}
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
+        return None  # written by another version of this program
+    if not gone:
+        return None
+    for key, platform in gone.items():
+        component = components.silent(platform, topics)
+        description["components"][key] = {"platform": platform, "unique_id": f"{device}.{key}", **component}
+    return msgspec.json.encode(description)
+
+
 def _description(around: Surroundings, subjects: Sequence[Subject], before: bytes) -> dict[str, Any]:
     there = list(
         itertools.chain(
@@ -107,7 +127,7 @@ def _described(component: Component, device: str) -> dict[str, Any]:
 def _removed(there: Sequence[Component], before: bytes) -> dict[str, Any]:
     """What was there once: an entity goes when it is named with nothing but its platform.
 
-    Home Assistant may be away when that is said, so it is said for ever.
+    Home Assistant may be away when that is said, so it is said for ever; see ``with_gone``.
     """
     try:
         said = msgspec.json.decode(before)["components"] if before else {}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edge.discovery.announcing import is_description
+from edge.discovery.announcing import is_description, with_gone
+from edge.publisher.session import Notice
 from edge.record import Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from edge.messages import Topics
     from edge.publisher.session import Heard
     from edge.record import Record
 
@@ -23,14 +25,25 @@ class Birth:
 
     Args:
         prefix: Home Assistant's discovery prefix.
+        topics: where this device speaks.
         said: everything retained that was said so far.
         put: takes posts to be said.
+        say: takes what is to be said before them and not kept.
     """
 
-    def __init__(self, prefix: str, said: Callable[[], Iterable[Record]], put: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        topics: Topics,
+        said: Callable[[], Iterable[Record]],
+        put: Callable[..., None],
+        say: Callable[[Notice], None],
+    ) -> None:
         self.subscriptions = (f"{prefix}/status",)
+        self._topics = topics
         self._said = said
         self._put = put
+        self._say = say
         self._is_new = False
         self._not_before_s = -math.inf
 
@@ -46,5 +59,8 @@ class Birth:
         self._is_new = False
         self._not_before_s = now_s + _PAUSE_S
         for record in self._said():
-            if is_description(record.topic) and record.payload:
-                self._put(Post(record.topic, record.payload, retain=True))
+            if not (is_description(record.topic) and record.payload):
+                continue
+            if (payload := with_gone(record.payload, self._topics)) is not None:
+                self._say(Notice(record.topic, payload))
+            self._put(Post(record.topic, record.payload, retain=True))

@@ -206,6 +206,12 @@ def commands(allowed: Collection[str], watches: Sequence[str], topics: Topics) -
         )
 
 
+def silent(platform: str, topics: Topics) -> Description:
+    """The least that an entity of a platform must have; nobody speaks on its topic."""
+    key = {"button": "command_topic", "image": "image_topic"}.get(platform, "state_topic")
+    return {key: f"{topics.status}/none"}
+
+
 def _available(topics: Topics, camera: str | None = None) -> list[Description]:
     """The device is online and, where it matters, the camera delivers."""
     device = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import msgspec
 import paho.mqtt.publish
 import pytest
 from brokers import Broker, Subscriber, eventually, mosquitto
@@ -18,11 +18,14 @@ from home_assistant import HomeAssistant
 from models import lively, tiny_model
 
 from edge.discovery import Subject, Surroundings, announcements
-from edge.messages import Topics
+from edge.messages import CameraStatusMessage, Clock, DeviceStatusMessage, Model, StateMessage, Topics
+from edge.record import Message, Post
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TOPICS = Topics("sightpost", "porch")
+AT = "2026-01-01T00:00:00.000Z"
+CLOCK = Clock(quality="synchronized", boot_id="b", monotonic_s=1.0)
 
 
 @pytest.fixture
@@ -100,10 +103,17 @@ def test_it_shows_what_the_device_sees_and_that_it_is_gone(python: Path, broker:
 
         home.restart()
         eventually(lambda: home.state("sensor.porch_classify") == "unavailable", 60, "it is remembered")
+        home.stop()
         with daemon(configuration(tmp_path, broker.port, "classify")):
+            home.start()
             eventually(lambda: home.state("sensor.porch_classify") == "red", 60, "it is back")
             gone = [entity for entity in home.entities() if "multilabel" in entity]
-            eventually(lambda: not [entity for entity in home.entities() if "multilabel" in entity], 30, str(gone))
+            eventually(
+                lambda: not [entity for entity in home.entities() if "multilabel" in entity],
+                30,
+                f"what went while it was away goes: {gone}",
+            )
+            assert home.state("sensor.porch_camera_yard") == "live"
         assert home.complaints() == []
 
 
@@ -115,19 +125,32 @@ def test_any_label_can_be_shown(python: Path, broker: Broker, tmp_path: Path) ->
     posts = announcements("homeassistant", around, subjects, {})
     with HomeAssistant(python, tmp_path / "ha", broker.port) as home:
 
-        def say(topic: str, payload: object) -> None:
-            content = payload if isinstance(payload, bytes) else json.dumps(payload)
+        def say(topic: str, payload: Post | Message | DeviceStatusMessage) -> None:
+            content = payload.message if isinstance(payload, Post) else msgspec.json.encode(payload)
             paho.mqtt.publish.single(topic, content, retain=True, port=broker.port)
 
+        def answer(watch: str, label: str, score: float = 0.5) -> StateMessage:
+            return StateMessage(
+                device="porch",
+                watch=watch,
+                camera="yard",
+                kind="classify",
+                label=label,
+                score=score,
+                captured_at=AT,
+                clock=CLOCK,
+                model=Model(name="m", version="1"),
+            )
+
         for post in posts:
-            say(post.topic, post.message)
-        say(TOPICS.status, {"status": "online", "clock": {"quality": "synchronized"}, "outbox": None})
-        say(TOPICS.camera_status("yard"), {"status": "live", "reason": None, "since": ""})
-        answer = {"score": 0.5, "top": [], "captured_at": "", "camera": "yard", "replayed": False}
-        answer |= {"model": {"name": "m", "version": "1"}}
+            say(post.topic, post)
+        online = DeviceStatusMessage(device="porch", status="online", at=AT, clock=CLOCK, version="1", epoch="e")
+        live = CameraStatusMessage(device="porch", camera="yard", status="live", since=AT, clock=CLOCK)
+        say(TOPICS.status, online)
+        say(TOPICS.camera_status("yard"), live)
         for number, label in enumerate(ODD):
             for watch in ("odd", "odds", "yes"):
-                say(TOPICS.state(watch), answer | {"label": label, "score": number})
+                say(TOPICS.state(watch), answer(watch, label, number))
             eventually(lambda number=number: home.attribute("sensor.porch_odd", "score") == number, 60)  # type: ignore[misc]
             entity = home.entity("sensor.porch_odd")
             assert entity is not None
@@ -141,7 +164,7 @@ def test_any_label_can_be_shown(python: Path, broker: Broker, tmp_path: Path) ->
             assert len(on) == 1, (label, on)
             assert home.state("binary_sensor.porch_yes") == ("on" if label == ODD[-2] else "off")
         for watch in ("odd", "odds", "yes"):
-            say(TOPICS.state(watch), answer | {"label": "unknown"})
+            say(TOPICS.state(watch), answer(watch, "unknown"))
         eventually(lambda: home.state("sensor.porch_odd") == "unknown", 30)
         assert home.state("binary_sensor.porch_yes") == "unknown"
         shown = {state for name, state in home.entities().items() if name.startswith("binary_sensor.porch_odds")}

@@ -10,7 +10,6 @@ import json
 import re
 from typing import Any
 
-import msgspec
 import pytest
 from home_assistant import ODD_LABELS
 from hypothesis import given
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge.discovery import Birth, Subject, Surroundings, announcements, retired, wording
 from edge.messages import Topics
-from edge.publisher.session import Heard
+from edge.publisher.session import Heard, Notice
 from edge.record import Post, Record, Stamp
 
 LABELS = {"few": ("open", "shut"), "odd": ODD_LABELS, "many": tuple(map(str, range(1000)))}
@@ -200,13 +199,14 @@ def test_a_label_becomes_a_state_that_home_assistant_takes(label: str) -> None:
 
 
 def test_when_home_assistant_has_started_it_is_told_again_but_not_all_the_time() -> None:
-    described_now = Record(0, "1", TOPIC, b"{}", retain=True, epoch="e", stamp=Stamp(0, 0), earlier=False)
-    state = msgspec.structs.replace(described_now, topic=TOPICS.state("gate"))
-    put: list[Post] = []
-    birth = Birth("homeassistant", lambda: [described_now, state], put.append)
+    described_now = retained(TOPIC, json.dumps(described(GATE)).encode())
+    posts: list[Post] = []
+    birth = Birth(
+        "homeassistant", TOPICS, lambda: [described_now, retained(TOPICS.state("gate"))], posts.append, unwanted
+    )
     assert birth.subscriptions == ("homeassistant/status",)
     birth.tick(0)
-    assert put == []
+    assert posts == []
     for said, seconds, times in (
         (Heard("homeassistant/status", b"online", retained=False), 1, 1),
         (Heard("homeassistant/status", b"online", retained=False), 2, 1),
@@ -216,5 +216,45 @@ def test_when_home_assistant_has_started_it_is_told_again_but_not_all_the_time()
     ):
         birth.heard(said)
         birth.tick(seconds)
-        assert len(put) == times, (said, seconds)
-    assert put == [Post(TOPIC, b"{}", retain=True)] * 2
+        assert len(posts) == times, (said, seconds)
+    assert posts == [Post(TOPIC, described_now.payload, retain=True)] * 2
+
+
+def test_what_went_while_home_assistant_was_away_is_shown_to_it_once_so_that_it_can_remove_it() -> None:
+    """It removes only what it has found since it started; what it remembers from before would stay for ever."""
+    before = {TOPIC: json.dumps(described(GATE, PARK, DOOR)).encode()}
+    now = described(GATE, before=before)
+    spoken: list[Post | Notice] = []
+    said = [retained(TOPIC, json.dumps(now).encode())]
+    birth = Birth("homeassistant", TOPICS, lambda: said, spoken.append, spoken.append)
+    birth.heard(Heard("homeassistant/status", b"online", retained=False))
+    birth.tick(0)
+
+    shown, last = spoken
+    assert isinstance(shown, Notice)
+    assert not shown.retain, "whoever subscribes later is not to find them"
+    assert shown.topic == TOPIC
+    description = json.loads(shown.payload)
+    assert broken_rules(description) == []
+    there = json.loads(before[TOPIC])["components"]
+    assert {key: one["unique_id"] for key, one in description["components"].items()} == {
+        key: one["unique_id"] for key, one in there.items()
+    }
+    assert last == Post(TOPIC, said[0].payload, retain=True)
+
+
+@pytest.mark.parametrize("payload", [b"{}", b"[]", b"no JSON", b'{"components": [1]}', b'{"components": {"a": 1}}'])
+def test_a_description_of_another_version_is_said_as_it_is(payload: bytes) -> None:
+    posts: list[Post] = []
+    birth = Birth("homeassistant", TOPICS, lambda: [retained(TOPIC, payload)], posts.append, unwanted)
+    birth.heard(Heard("homeassistant/status", b"online", retained=False))
+    birth.tick(0)
+    assert posts == [Post(TOPIC, payload, retain=True)]
+
+
+def retained(topic: str, payload: bytes = b"{}") -> Record:
+    return Record(0, "1", topic, payload, retain=True, epoch="e", stamp=Stamp(0, 0), earlier=False)
+
+
+def unwanted(notice: Notice) -> None:
+    raise AssertionError(f"nobody wants to hear {notice}")
