@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from edge.camera.overheard import overhearing
 from edge.camera.source import Grab, Source
 from edge.errors import CameraError, UnsupportedSourceError
 
@@ -126,14 +127,15 @@ def open_stream(config: CameraConfig, url: str) -> LiveCapture:
         CameraError: nothing answers there in time, or what answers is no video.
     """
     began_s = time.monotonic()
-    capture = _open_url(config, url, _QUICK, config.open_timeout_s)
-    left_s = config.open_timeout_s - (time.monotonic() - began_s)
-    if not capture.isOpened() and left_s > config.open_timeout_s / 2:
-        capture = _open_url(config, url, "", left_s)
+    with overhearing() as overheard:
+        capture = _open_url(config, url, _QUICK, config.open_timeout_s)
+        left_s = config.open_timeout_s - (time.monotonic() - began_s)
+        if not capture.isOpened() and overheard() is None and left_s > config.open_timeout_s / 2:
+            capture = _open_url(config, url, "", left_s)
+        reason = overheard()
     if not capture.isOpened():
-        raise CameraError(
-            f"{config.shown} cannot be opened: no answer within {config.open_timeout_s:g} s, refused, or no video"
-        )
+        reason = reason or f"no answer within {config.open_timeout_s:g} s, refused, or no video"
+        raise CameraError(f"{config.shown} cannot be opened: {reason}")
     return LiveCapture(capture, config.shown)
 
 

@@ -57,6 +57,56 @@ def test_an_rtsp_server_that_is_killed_and_started_again_is_found_and_asks_for_i
         assert "w%3Frd" not in str(camera.status)
 
 
+def test_a_stream_that_does_not_open_says_why(tmp_path: Path) -> None:
+    def reason(port: int, path: str = "live", word: str = "right") -> str:
+        (tmp_path / "secret").write_text(word)
+        config = CameraConfig(
+            source=f"rtsp://127.0.0.1:{port}/{path}", username="viewer", password_file=str(tmp_path / "secret")
+        )
+        with Camera("rtsp", config) as camera:
+            camera.start()
+            Watcher(camera).until(lambda: camera.status.last_error)
+            assert camera.status.last_error is not None
+            return camera.status.last_error.partition("cannot be opened: ")[2]
+
+    port = free_port()
+    assert reason(port) == "Connection refused; is it on, and are address and port in source right?"
+    with rtsp_server(port, moving(), "viewer", "right"):
+        assert reason(port, word="wr-ng") == "it answers 401; see username and password_file"
+        assert reason(port, "lvie") == "it answers 404; see the path in source"
+
+
+def test_a_wrong_password_is_shown_to_an_rtsp_camera_once_each_attempt(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("wrong")
+    callers = 0
+
+    def refuse(server: socket.socket) -> None:
+        nonlocal callers
+        while True:
+            try:
+                caller, _ = server.accept()
+            except OSError:
+                return
+            callers += 1
+            with caller:
+                for number in itertools.count(1):
+                    if not caller.recv(4096):
+                        break
+                    no = f'RTSP/1.0 401 Unauthorized\r\nCSeq: {number}\r\nWWW-Authenticate: Basic realm="yard"\r\n\r\n'
+                    caller.sendall(no.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        config = stream(server.getsockname()[1], username="viewer", password_file=str(tmp_path / "secret"))
+        with Camera("rtsp", config) as camera:
+            camera.start()
+            Watcher(camera).until(lambda: camera.status.last_error)
+            assert camera.status.last_error is not None
+            assert "it answers 401" in camera.status.last_error
+            assert callers == 1
+        server.shutdown(socket.SHUT_RDWR)
+
+
 @pytest.mark.slow
 def test_an_rtsp_server_that_hangs_is_noticed_and_found_again_while_another_camera_keeps_its_pace() -> None:
     port = free_port()
