@@ -117,6 +117,7 @@ def _configured(arguments: argparse.Namespace) -> list[Watch]:
     from edge.config import load_config
     from edge.lineup import join
     from edge.lineup import load_model as configured
+    from edge.model_trial import try_stranger
 
     given = [f"--{name.replace('_', '-')}" for name, usual in _OPTIONS.items() if getattr(arguments, name) != usual]
     if given:
@@ -131,7 +132,10 @@ def _configured(arguments: argparse.Namespace) -> list[Watch]:
         if name in (arguments.watch or config.watches)
     }
     config = structs.replace(config, watches=chosen)
-    models = {name: configured(config.models[name]) for name in {watch.model for watch in chosen.values()}}
+    models = {}
+    for name in {watch.model for watch in chosen.values()}:
+        try_stranger(config.models[name])
+        models[name] = configured(config.models[name])
     watches = [join(name, config, models[watch.model]) for name, watch in chosen.items()]
     deciding = [watch for watch in watches if not watch.embeds]
     if not deciding or (arguments.watch and deciding != watches):
@@ -174,15 +178,16 @@ class Report:
         name = answer.watch.name
         position_s, number = answer.frame.clock_s, answer.frame.number
         if self._as_json:
+            score = None if math.isnan(answer.score) else round(answer.score, 6)  # JSON has no word for no number
             event = {"watch": name, "position_s": round(position_s, 3), "frame": number, "label": answer.label,
-                     "previous": answer.previous, "score": round(answer.score, 6)}  # fmt: skip
+                     "previous": answer.previous, "score": score}  # fmt: skip
             print(json.dumps(event, ensure_ascii=False), flush=True)
         else:
             before = f"{answer.previous} → " if answer.previous else ""
             which = f"{name}: " if self._several else ""
-            score = "" if math.isnan(answer.score) else f"  {answer.score:.2f}"
+            shown = "" if math.isnan(answer.score) else f"  {answer.score:.2f}"
             reason = f"  ({answer.reason})" if answer.reason else ""
-            line = f"{position_s:8.2f} s  frame {number:<6} {which}{before}{answer.label}{score}{reason}"
+            line = f"{position_s:8.2f} s  frame {number:<6} {which}{before}{answer.label}{shown}{reason}"
             print(one_line(line), flush=True)
 
     def finish(self, *, frames: int, damaged: int) -> None:

@@ -137,6 +137,19 @@ def test_classify_is_not_taken_along_either(
     assert "the runtime crashes on it (SIGSEGV)" in capsys.readouterr().err
 
 
+def test_replay_of_a_configuration_is_not_taken_along_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign(tmp_path / "m.tflite")
+    (tmp_path / "edge.toml").write_text(
+        '[device]\nid = "porch"\n[cameras.yard]\nsource = "scene:gate"\n'
+        '[models.m]\nfile = "m.tflite"\nlabels = "m.txt"\n[watches.gate]\ncamera = "yard"\nmodel = "m"\n'
+    )
+    a_runtime_that(CRASHING, tmp_path, monkeypatch)
+    assert main(["replay", str(tmp_path), "--config", str(tmp_path / "edge.toml")]) == ModelFileError.exit_code
+    assert "the runtime crashes on it (SIGSEGV)" in capsys.readouterr().err
+
+
 def test_a_disk_that_remembers_nothing_means_another_trial_and_no_more(tmp_path: Path) -> None:
     (tmp_path / PASSED_FILE).mkdir()
     for _ in range(2):

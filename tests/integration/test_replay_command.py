@@ -63,6 +63,16 @@ def test_the_watches_of_a_configuration_look_at_a_recording_by_their_rules(clip:
     assert summary["summary"]["answers"] == 14
 
 
+def test_a_state_that_is_stale_has_no_score_in_json(clip: Path) -> None:
+    config = clip.parent / "edge.toml"
+    config.write_text(CONFIG.replace("roi = [0, 0, 0.25, 0.25]", "roi_px = [0, 0, 1000, 1000]"))
+    done = command("sightpost", "replay", clip, "--config", config, "--watch", "corner", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "NaN" not in done.stdout
+    event = json.loads(done.stdout.splitlines()[0])
+    assert (event["label"], event["score"]) == ("stale", None)
+
+
 def test_those_that_are_named_are_told_apart_in_words(clip: Path) -> None:
     done = command("sightpost", "replay", clip, "--config", clip.parent / "edge.toml", "--watch", "corner")
     assert done.returncode == 0, done.stderr
