@@ -167,6 +167,8 @@ class Shelf:
         picture = cv2.imencode(".jpg", sample.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
         text = msgspec.json.format(msgspec.json.encode(sample.fields))
         size = len(picture) + len(text)
+        if size > sample.config.max_bytes:
+            raise OSError(f"a picture has {size} bytes, more than max_bytes allows")
         while self._kept and (
             len(self._kept) >= sample.config.max_count or self._bytes + size > sample.config.max_bytes
         ):
@@ -174,11 +176,14 @@ class Shelf:
             self._bytes -= gone
             for suffix in (".jpg", ".json"):
                 (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
-        if size > sample.config.max_bytes:
-            raise OSError(f"a picture has {size} bytes, more than max_bytes allows")
         self._folder.mkdir(parents=True, exist_ok=True)  # each time: a person may have taken it away to train with
-        replace_file(self._folder / f"{sample.name}.json", text)
-        replace_file(self._folder / f"{sample.name}.jpg", picture)
+        beside = self._folder / f"{sample.name}.json"
+        replace_file(beside, text)
+        try:
+            replace_file(beside.with_suffix(".jpg"), picture)
+        except OSError:
+            beside.unlink(missing_ok=True)  # or a full disk would be filled with what belongs to no picture
+            raise
         self._kept.append((sample.name, size))
         self._bytes += size
 

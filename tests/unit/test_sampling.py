@@ -22,7 +22,7 @@ from observing import Scene, watch
 from edge.cli import main
 from edge.config import SamplesConfig
 from edge.model import Model, Prediction
-from edge.sampling import Sampler, reasons
+from edge.sampling import Sample, Sampler, Shelf, reasons
 from edge.watch.outcome import Answer
 
 
@@ -141,6 +141,22 @@ def test_bytes_are_limited_as_well(studio: type[Studio]) -> None:
     here.sampler.close()
     sizes = [path.stat().st_size for path in here.folder.iterdir()]
     assert 50_000 < sum(sizes) <= 100_000
+
+
+def test_one_picture_that_is_too_large_does_not_push_all_others_out(tmp_path: Path) -> None:
+    shelf, config = Shelf(tmp_path), SamplesConfig(max_bytes=100_000)
+    shelf.keep(Sample("gate", "1", plain("red"), {}, config))
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    with pytest.raises(OSError, match="more than max_bytes allows"):
+        shelf.keep(Sample("gate", "2", noise, {}, config))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.jpg", "1.json"]
+
+
+def test_a_picture_that_the_disk_does_not_take_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        Shelf(tmp_path).keep(Sample("gate", "1", plain("red"), {}, SamplesConfig()))
+    assert [path.name for path in tmp_path.iterdir()] == ["1.jpg"]
 
 
 def test_a_slow_disk_holds_up_nothing_and_what_it_does_not_take_is_counted(studio: type[Studio]) -> None:
