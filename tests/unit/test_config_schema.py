@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,14 @@ def test_what_the_schema_refuses_the_program_refuses_by_its_key(path: tuple[str,
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("deploy/*.toml")), ids=lambda path: path.name)
 def test_the_configurations_that_come_along_are_right(path: Path) -> None:
     assert problems(tomllib.loads(path.read_text()), SCHEMA) == []
+
+
+def test_the_example_shows_every_key_and_all_that_it_shows_is_right() -> None:
+    text = (Path(__file__).parents[2] / "deploy" / "edge.toml").read_text()
+    uncommented = tomllib.loads(re.sub(r"(?m)^#(?=[a-z\[])", "", text))
+    assert problems(uncommented, SCHEMA) == []
+    shown_keys = {path[-1] for path in places(uncommented)}
+    assert {key for table in SCHEMA["$defs"].values() for key in table["properties"]} - shown_keys == set()
 
 
 def test_it_holds_nothing_that_other_languages_or_toml_do_not_know(capsys: pytest.CaptureFixture[str]) -> None:
