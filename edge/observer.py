@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 TICK_S = 0.5
 """How often cameras are supervised, and the longest that a stop can go unnoticed."""
 MINUTE_S = 60.0
-WORTHLESS = {"stale": "no frames", "dark": "dark", "frozen": "frozen", "covered": "covered"}
+WORTHLESS = {"stale": "no frames", "failed": "no frames", "dark": "dark", "frozen": "frozen", "covered": "covered"}
 """States of a camera in which its picture says nothing, and why a watch says that its own state is stale then."""
 AHEAD = 2
 """Frames of a recording on order: one is decoded while another is on its way."""

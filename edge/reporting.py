@@ -209,8 +209,7 @@ class Reporter:
             since_s = self._clock()
             self._log(name, status)
         elif (before.width_px, before.height_px) != (status.width_px, status.height_px):
-            sizes = before.width_px, before.height_px, status.width_px, status.height_px
-            logger.warning("camera %s: its frames were %dx%d pixels, and are now %dx%d", name, *sizes)
+            self._log_size(name, before, status)
         if before is None or before.notes != status.notes:
             for note in status.notes:
                 logger.warning("camera %s: %s", name, one_line(note))
@@ -238,14 +237,27 @@ class Reporter:
         if not self._throttle.allows(f"{name} {status.state}"):
             return
         match status.state:
+            case "live" if not status.width_px:
+                logger.info("camera %s waits for pictures", name)
             case "live":
                 logger.info("camera %s delivers %dx%d pixels", name, status.width_px, status.height_px)
             case "ended":
                 logger.info("camera %s: the recording has ended", name)
             case "stale":
                 logger.warning("%s; it is tried again and again", status.last_error or f"camera {name}: no frames")
+            case "failed":
+                logger.error("%s; mend it, and restart sightpost", status.last_error or f"camera {name} failed")
             case "dark" | "covered" | "frozen":
                 logger.warning("camera %s is %s: %s", name, status.state, reason_for(status))
+
+    def _log_size(self, name: str, before: CameraStatus, status: CameraStatus) -> None:
+        if not status.width_px or not self._throttle.allows(f"{name} size"):  # pictures of a folder may all differ
+            return
+        if before.width_px:
+            sizes = before.width_px, before.height_px, status.width_px, status.height_px
+            logger.warning("camera %s: its frames were %dx%d pixels, and are now %dx%d", name, *sizes)
+        else:
+            logger.info("camera %s delivers %dx%d pixels", name, status.width_px, status.height_px)
 
     def _stamp(self) -> Clock:
         now_s = self._monotonic()

@@ -115,6 +115,15 @@ def test_a_change_of_the_cameras_state_is_told_once(look: Callable[..., Scene]) 
     assert [status.state for _, status in scene.statuses] == ["live", "stale", "live"]
 
 
+def test_a_camera_that_has_failed_for_good_leaves_no_answer_standing(look: Callable[..., Scene]) -> None:
+    scene = look(gate=watch())
+    scene.see("red")
+    scene.camera.state = "failed"
+    scene.now_s += 1
+    scene.turn()
+    assert (scene.answers[-1].label, scene.answers[-1].reason) == ("stale", "no frames")
+
+
 def test_it_ends_when_the_recording_has_ended(look: Callable[..., Scene]) -> None:
     scene = look(recorded=True, gate=watch())
     scene.camera.state = "ended"

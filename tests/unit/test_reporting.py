@@ -82,6 +82,34 @@ def test_what_a_camera_refuses_and_another_size_are_said_once(desk: Desk, caplog
     assert caplog.text.count("its frames were 640x360 pixels, and are now 1280x360") == 1
 
 
+def test_a_folder_of_pictures_that_all_differ_does_not_flood_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for second in range(120):
+        desk.now_s = float(second)
+        desk.reporter.camera("yard", CameraStatus("live", 1.0, 5, 5, 0, 0, 0, None, 640 + second % 2, 360))
+    assert len(caplog.records) == 3
+
+
+def test_a_folder_that_is_still_empty_is_waited_for_and_has_no_size(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for width_px, height_px in ((0, 0), (640, 360), (0, 0)):  # the last one is another folder, after a reload
+        desk.reporter.camera("inbox", CameraStatus("live", 0.0, 0, 0, 0, 0, 0, None, width_px, height_px))
+    assert [record.getMessage() for record in caplog.records] == [
+        "camera inbox waits for pictures",
+        "camera inbox delivers 640x360 pixels",
+    ]
+
+
+def test_a_recording_that_failed_beside_other_cameras_is_named_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert desk.say("failed", "camera yard: film.mp4: cannot read the video").status == "stale"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "camera yard: film.mp4: cannot read the video; mend it" in caplog.text
+
+
 @pytest.mark.parametrize("state", ["dark", "covered", "frozen"])
 def test_a_picture_that_is_worth_nothing_is_named_with_what_to_do(
     desk: Desk, caplog: pytest.LogCaptureFixture, state: str
