@@ -69,10 +69,12 @@ def _pair(word: str) -> tuple[str, Any]:
     key, separator, value = word.partition("=")
     if not separator:
         raise UsageError(f"{word!r}: the watch comes first, then KEY=VALUE")
+    if key == "label":
+        return key, value  # any text, and needs no quotes even where it is a number
     try:
         return key, json.loads(value)
     except ValueError:
-        return key, value  # a label needs no quotes
+        return key, value
 
 
 def _ask(config: Config, topics: Topics, tail: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:

@@ -174,6 +174,8 @@ def test_a_person_tells_it_from_the_command_line(site: Site) -> None:
     refused = command("sightpost", "tell", "porch", "reload", "--config", site.config)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "commands.allow" in refused.stderr
+    number = command("sightpost", "tell", "porch", "teach", "bay", "label=1", "shots=1", "--config", site.config)
+    assert (number.returncode, json.loads(number.stdout or "{}").get("label")) == (0, "1"), number.stderr
     wrong = command("sightpost", "tell", "porch", "puase", "gate", "--config", site.config)
     assert "did you mean 'pause'?" in wrong.stderr
     aimless = command("sightpost", "tell", "porch", "look", "--config", site.config)
