@@ -67,7 +67,7 @@ class VideoFile(Source):
     """A video file, from its beginning and, with ``loop``, over and over; positions only ever grow.
 
     Attributes:
-        rotate_deg: how the file says that its frames are to be turned; it is left to the caller.
+        rotate_deg: how the file says that its frames are to be turned, in whole quarters; it is left to the caller.
 
     Raises:
         CameraError: it is missing, may not be read, or is no video that OpenCV knows.
@@ -78,7 +78,7 @@ class VideoFile(Source):
         self._loop = loop
         self._capture = _open_video(path)
         self.rate_hz = _rate_of(self._capture)
-        self.rotate_deg = round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 360
+        self.rotate_deg = 90 * round(self._capture.get(cv2.CAP_PROP_ORIENTATION_META) / 90) % 360
         self._pass_began_s = 0.0
         self._frames_in_pass = 0
 

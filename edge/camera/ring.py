@@ -64,13 +64,17 @@ class Ring:
         """Map a decoder's memory read-only; the caller still owns, and closes, the descriptor.
 
         Raises:
-            CameraError: the memory is smaller than its slots, or could shrink.
+            CameraError: the memory is smaller than its slots, or could shrink; or there is no room for it here.
         """
         size = slots * _stride(width_px, height_px)
         sealed = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
         if os.fstat(descriptor).st_size < size or not sealed:
             raise CameraError(f"the decoder's memory does not hold {slots} pictures of {width_px}x{height_px}")
-        return cls(mmap.mmap(descriptor, size, prot=mmap.PROT_READ), width_px, height_px, slots)
+        try:
+            memory = mmap.mmap(descriptor, size, prot=mmap.PROT_READ)
+        except OSError as error:  # an address space of 32 bits, or a limit
+            raise CameraError(f"no room for {slots} pictures of {width_px}x{height_px}: {error.strerror}") from error
+        return cls(memory, width_px, height_px, slots)
 
     def image(self, slot: int) -> Image:
         """A view, not a copy, of a slot: ``(H, W, 3) uint8 BGR``; it keeps the memory alive."""

@@ -351,15 +351,19 @@ def test_a_video_is_turned_as_its_file_says_and_then_as_configured(tmp_path: Pat
     for _ in range(5):
         writer.write(frame)
     writer.release()
-    upright, turned = (b"".join(n.to_bytes(4, "big", signed=True) for n in matrix) for matrix in (
+    upright, turned, askew = (b"".join(n.to_bytes(4, "big", signed=True) for n in matrix) for matrix in (
         (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30),
         (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30),
+        (11_380, 64_540, 0, -64_540, 11_380, 0, 0, 0, 1 << 30),  # by 80 degrees
     ))  # fmt: skip
     data = path.read_bytes()
     track = data.index(b"tkhd")
     at = data.index(upright, track)
     path.write_bytes(data[:at] + turned + data[at + len(turned) :])
+    crooked = tmp_path / "crooked.mp4"
+    crooked.write_bytes(data[:at] + askew + data[at + len(askew) :])
     for config, bright in (
+        (CameraConfig(source=str(crooked), pace="fast"), (0, 1)),  # as near as quarters come
         (CameraConfig(source=str(path), pace="fast"), (0, 1)),  # clockwise: the upper left goes to the upper right
         (CameraConfig(source=str(path), pace="fast", rotate_deg=180, mirror=True), (1, 1)),
     ):
