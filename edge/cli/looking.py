@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge.errors import CameraError
 from edge.waker import Readiness
 
@@ -14,6 +16,17 @@ if TYPE_CHECKING:
     from edge.camera import Camera
     from edge.config import CameraConfig
     from edge.frame import Frame
+
+
+def onlooker(name: str, config: CameraConfig) -> Camera:
+    """A camera to look through, not started. Of a hot folder no picture is put away: nobody has answered it.
+
+    Raises:
+        CameraError: its source names nothing possible.
+    """
+    from edge.camera import Camera
+
+    return Camera(name, msgspec.structs.replace(config, hot=None))
 
 
 def frames_of(camera: Camera, config: CameraConfig, *, first_s: float | None = None) -> Iterator[Frame]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.looking import frames_of
+from edge.cli.looking import frames_of, onlooker
 from edge.cli.options import seconds
 from edge.errors import PictureError, UsageError, one_line
 from edge.strict import nearest
@@ -82,11 +82,10 @@ def _look(
     name: str, camera_config: CameraConfig, regions: list[tuple[str, Region]], config: Config, *, seconds: float
 ) -> tuple[Image, dict[str, Heat]]:
     """The last frame, and what has moved up to it."""
-    from edge.camera import Camera
     from edge.watch.region_drawing import Heat
 
     heats = {watch: Heat(region, config.watches[watch].motion) for watch, region in regions} if seconds else {}
-    with Camera(name, camera_config) as camera:
+    with onlooker(name, camera_config) as camera:
         began_s: float | None = None
         for frame in frames_of(camera, camera_config):
             began_s = frame.clock_s if began_s is None else began_s

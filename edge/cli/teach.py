@@ -136,11 +136,10 @@ def _from_files(paths: list[Path]) -> Iterator[Image]:
 
 def _from_camera(config: Config, name: str, shots: int, every_s: float) -> Iterator[Image]:
     from edge import camera as cameras
-    from edge.camera import Camera
-    from edge.cli.looking import frames_of
+    from edge.cli.looking import frames_of, onlooker
 
     cameras.warm_up()
-    with Camera(name, config.cameras[name]) as camera:
+    with onlooker(name, config.cameras[name]) as camera:
         taken, next_s = 0, 0.0
         for frame in frames_of(camera, config.cameras[name]):
             if taken and frame.clock_s < next_s:

@@ -79,6 +79,18 @@ def test_what_moves_is_told_for_each_region(tmp_path: Path, pictures: Path) -> N
     assert np.abs(heat[4:10, 4:12].astype(int) - heat[30, 40].astype(int)).max() > 50, "and it can be seen"
 
 
+def test_looking_takes_no_picture_out_of_a_hot_folder(tmp_path: Path, pictures: Path) -> None:
+    config = configured(tmp_path, pictures, "interval_s = 0")
+    text = config.read_text().replace('pace = "fast"', 'hot = "move"')
+    config.write_text(text.replace("[watches.corner]", "interval_s = 0\n[watches.corner]"))
+    before = sorted(path.name for path in pictures.iterdir())
+    done = command(
+        "sightpost", "roi", "--camera", "yard", "--config", config, "--out", tmp_path / "roi.png", "--motion", "2.5"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in pictures.iterdir()) == before
+
+
 def test_a_region_that_does_not_fit_is_told_with_both_sizes(tmp_path: Path, pictures: Path) -> None:
     config = configured(tmp_path, pictures, "roi_px = [0, 0, 160, 12]")
     drawing = command("sightpost", "roi", "--camera", "yard", "--config", config, "--out", tmp_path / "roi.png")
