@@ -30,6 +30,7 @@ _NOMINAL_RATES_HZ = (0.1, 1000.0)
 _ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1] if hasattr(cv2, "CAP_PROP_N_THREADS") else []  # Debian's 4.6 has none
 """Each further thread of FFmpeg holds back a frame and takes processor time from the model; small videos get slower."""
 
+_WITH_TLS = ("https:", "rtsps:", "rtmps:")
 
 _QUICK = "|analyzeduration;0|probesize;32768"
 """An RTSP server says what it sends; FFmpeg, left alone, watches it for another one to two seconds. Where a server does
@@ -140,15 +141,26 @@ def open_stream(config: CameraConfig, url: str) -> LiveCapture:
 
 
 def _open_url(config: CameraConfig, url: str, probing: str, timeout_s: float) -> cv2.VideoCapture:
-    if url.startswith("rtsp"):
-        # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream. TCP loses no
-        # packets, and without nobuffer the first frame is a second old.
-        options = f"rtsp_transport;{config.transport}|fflags;nobuffer{probing}"
-        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options
+    # OpenCV takes FFmpeg's own options only from the environment; this process has no other stream.
+    options = []
+    if url.startswith("rtsp"):  # TCP loses no packets, and without nobuffer the first frame is a second old
+        options.append(f"rtsp_transport;{config.transport}|fflags;nobuffer{probing}")
+    if url.startswith(_WITH_TLS) and config.verify_tls:  # FFmpeg, left alone, shows the password to whoever answers
+        options.append(f"tls_verify;1|ca_file;{_authorities()}")
+    if options:
+        os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "|".join(options)
     # These work only as parameters of opening.
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(timeout_s * 1000)]
     timeouts += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(config.read_timeout_s * 1000)]
     return cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, *_ONE_THREAD])
+
+
+def _authorities() -> str:
+    """The file with the authorities that this system trusts."""
+    import ssl  # other cameras do without
+
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile or paths.openssl_cafile
 
 
 def open_pipeline(config: CameraConfig) -> LiveCapture:

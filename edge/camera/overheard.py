@@ -14,6 +14,8 @@ _STDERR = 2
 _HEARD_BYTES = 65536
 _ANSWER = re.compile(r"\bfailed: ([1-5]\d\d)\b")
 _NO_CONNECTION = re.compile(r"\bConnection to \S+ failed: ([A-Z][a-z ]{4,40})$", re.MULTILINE)
+_UNTRUSTED = re.compile(r"certificate verify failed|verify peer certificate|failed verification")
+UNTRUSTED = "its certificate is signed by nobody that this system trusts; verify_tls = false takes it all the same"
 _NO_HOST = re.compile(r"\bFailed to resolve hostname ")
 _HINTS = {
     "401": "; see username and password_file",
@@ -46,6 +48,8 @@ def reason_in(text: str) -> str | None:
     """Why FFmpeg could not open a stream, without the address, which may hold a password; ``None`` if unsaid."""
     if answers := _ANSWER.findall(text):
         return f"it answers {answers[-1]}{_HINTS.get(answers[-1], '')}"
+    if _UNTRUSTED.search(text):
+        return UNTRUSTED
     if _NO_HOST.search(text):
         return "the name of its host is not known here; see source, and this computer's DNS"
     if failure := _NO_CONNECTION.search(text):

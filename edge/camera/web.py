@@ -31,6 +31,7 @@ import numpy as np
 
 from edge.camera.capture import open_stream
 from edge.camera.identity import Credentials
+from edge.camera.overheard import UNTRUSTED
 from edge.camera.source import Grab, Source
 from edge.errors import CameraError, PictureError
 from edge.preprocess import decode_picture
@@ -291,7 +292,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is signed by nobody that this system trusts; verify_tls = false takes it all the same"
+        return UNTRUSTED
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
