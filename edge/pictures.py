@@ -6,9 +6,10 @@ pictures can neither hold up an answer nor pile up.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING
 
 from edge.config.picture import PictureConfig
@@ -131,7 +132,8 @@ class Photographer:
             except Exception as error:  # the top of this thread: one picture must not end all others
                 logger.exception("a picture for %s is lost to a fault in this program", job.topic)
                 for future in job.waiting:
-                    future.set_exception(error)
+                    with contextlib.suppress(InvalidStateError):  # whoever asked has given up, or has its picture
+                        future.set_exception(error)
 
     def _publish(self, job: _Job) -> None:
         payload = encode(job.image, job.note, job.config)

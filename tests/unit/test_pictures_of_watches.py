@@ -153,6 +153,20 @@ def test_one_picture_that_fails_does_not_end_the_others(studio: Studio, monkeypa
     assert studio.photographer.take(studio.answer(plain("red"))).result(10)
 
 
+def test_nor_does_one_that_fails_when_nobody_waits_for_it_any_more(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_up = threading.Event()
+    with monkeypatch.context() as broken:
+        broken.setattr("edge.pictures.encode", lambda *_: given_up.wait(10) and 1 // 0)
+        failed = studio.photographer.take(studio.answer(plain("red")))
+        assert failed.cancel()
+        given_up.set()
+        waiting = studio.photographer.take(studio.answer(plain("red")))
+        assert isinstance(waiting.exception(10), ZeroDivisionError)
+    assert studio.photographer.take(studio.answer(plain("red"))).result(10)
+
+
 @pytest.mark.parametrize("max_bytes", [200_000, 40_000, 8_000, 2_000])
 def test_no_picture_is_larger_than_allowed(max_bytes: int) -> None:
     jpeg = encode(noise(360, 640), {"label": "open"}, PictureConfig(max_bytes=max_bytes))
