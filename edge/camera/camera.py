@@ -174,14 +174,21 @@ class Camera:
             self._clock(),
             since_s=self._since_s,
             frame_at_s=self._frame_at_s,
-            stale_after_s=max(self._config.stale_after_s, self._slowest_s),
+            stale_after_s=self._stale_after_s,
         )
         return self._judgement.fault or state if state == "live" else state
 
     @property
-    def _slowest_s(self) -> float:
+    def _is_going_stale(self) -> bool:
+        """Whether for half of the time that makes it stale there was no frame that can be decoded."""
+        since_s = self._since_s if self._frame_at_s is None else self._frame_at_s
+        return self._config.kind.is_camera and self._clock() - since_s > self._stale_after_s / 2
+
+    @property
+    def _stale_after_s(self) -> float:
         """A camera that is asked for pictures now and then has not failed between two of them."""
-        return STALE_PERIODS / self._config.rate_hz if self._config.rate_hz else 0.0
+        slowest_s = STALE_PERIODS / self._config.rate_hz if self._config.rate_hz else 0.0
+        return max(self._config.stale_after_s, slowest_s)
 
     def _totals(self) -> Pulse:
         past, pulse = self._past, self._pulse
@@ -208,7 +215,7 @@ class Camera:
                 if message.sight is not None or self._config.hot is not None:  # no picture is no fault
                     self._frame_at_s = self._clock()
                     self._backoff.reset()
-                elif message.damaged > self._pulse.damaged:
+                elif message.damaged > self._pulse.damaged and self._is_going_stale:
                     self._last_error = f"camera {self.name}: what {self._config.shown} sends cannot be decoded"
                 self._pulse, self._rate_hz = message, message.rate_hz
                 if message.sight is not None:

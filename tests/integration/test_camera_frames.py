@@ -183,6 +183,7 @@ def test_pictures_of_a_folder_come_in_order_and_a_cut_one_is_counted(tmp_path: P
             assert np.array_equal(frame.image, read_picture(tmp_path / name))
             seen.append((frame.number, frame.clock_s))
         assert (camera.status.state, camera.status.damaged, camera.status.delivered) == ("ended", 1, 4)
+        assert camera.status.last_error is None, "commands would take it for a failure"
     assert seen == [(0, 0.0), (1, 1.0), (2, 1.5), (3, 2.0)]  # the time of the picture that is missing passes
 
 
