@@ -62,11 +62,7 @@ class Arrivals:
     def settled(self, found: Iterable[Arrival], now_s: float) -> list[tuple[Arrival, float]]:
         """Those that have not changed for a while, oldest first, and for how long (seconds)."""
         self._since = {arrival: self._since.get(arrival, now_s) for arrival in found}
-        whole = [
-            (arrival, now_s - since_s)
-            for arrival, since_s in self._since.items()
-            if arrival.size_bytes and now_s - since_s >= SETTLED_S
-        ]
+        whole = [(arrival, now_s - since_s) for arrival, since_s in self._since.items() if now_s - since_s >= SETTLED_S]
         return sorted(whole, key=lambda item: (item[0].modified_ns, item[0].name))
 
 

@@ -72,13 +72,14 @@ def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
 def test_a_picture_cut_for_good_is_set_aside_after_a_while_and_holds_nobody_up(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     (tmp_path / "cut.jpg").write_bytes(jpeg()[:200])
+    (tmp_path / "empty.jpg").touch()
     assert bench.run(5) == []
     (tmp_path / "whole.jpg").write_bytes(jpeg(100))
     assert bench.run(5) == [100]
     assert bench.hot.damaged == 0
     bench.run(PATIENCE_S)
-    assert bench.hot.damaged == 1
-    assert [path.name for path in (tmp_path / DAMAGED).iterdir()] == ["cut.jpg"]
+    assert bench.hot.damaged == 2
+    assert sorted(path.name for path in (tmp_path / DAMAGED).iterdir()) == ["cut.jpg", "empty.jpg"]
 
 
 @pytest.mark.parametrize("then", ["move", "leave"])
@@ -220,10 +221,10 @@ def test_a_free_number_is_found_with_few_questions(taken: int) -> None:
 
 def test_only_files_that_have_stopped_growing_are_whole() -> None:
     arrivals = Arrivals()
-    small, grown, empty = Arrival("a", 1, 1), Arrival("a", 2, 2), Arrival("b", 0, 1)
-    assert arrivals.settled([small, empty], 0.0) == []
-    assert arrivals.settled([grown, empty], 1.5) == []
-    assert arrivals.settled([grown, empty], 3.0) == [(grown, 1.5)]
+    small, grown = Arrival("a", 1, 1), Arrival("a", 2, 2)
+    assert arrivals.settled([small], 0.0) == []
+    assert arrivals.settled([grown], 1.5) == []
+    assert arrivals.settled([grown], 3.0) == [(grown, 1.5)]
 
 
 def test_a_watch_that_would_pass_pictures_over_is_refused(tmp_path: Path) -> None:
