@@ -245,7 +245,7 @@ class Daemon:
             thread.join()
 
     def _supervise(self) -> None:
-        stuck_s = time.monotonic() - min(self._observer.last_turn_s, self._publisher.last_progress_s)
+        stuck_s = time.monotonic() - min(self._observer.last_progress_s, self._publisher.last_progress_s)
         if stuck_s < STUCK_S:
             self._notifier.alive()
         elif self._throttle.allows("stuck"):

@@ -5,8 +5,10 @@ So the next picture is prepared meanwhile. Answers are taken in the order in whi
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -41,10 +43,23 @@ class Inference(Generic[Subject]):
         name: of the model, for the threads' names.
         engines: an interpreter for each thread; nobody else may use them meanwhile.
         wake: called from those threads when there is an answer to take.
+        clock: monotonic seconds.
+
+    Attributes:
+        owing_since_s: since when the next answer has been due; infinity where none is.
     """
 
-    def __init__(self, name: str, engines: Sequence[Engine], *, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        engines: Sequence[Engine],
+        *,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.owing_since_s = math.inf
         self._wake = wake
+        self._clock = clock
         self._asked: deque[_Job[Subject]] = deque()
         self._queue: queue.SimpleQueue[_Job[Subject] | None] = queue.SimpleQueue()
         self._threads = [
@@ -65,6 +80,8 @@ class Inference(Generic[Subject]):
         The picture must stay as it is until then.
         """
         job = _Job(subject, picture)
+        if not self._asked:
+            self.owing_since_s = self._clock()
         self._asked.append(job)
         self._queue.put(job)
 
@@ -76,6 +93,7 @@ class Inference(Generic[Subject]):
         """
         while self._asked and self._asked[0].done:
             job = self._asked.popleft()
+            self.owing_since_s = self._clock() if self._asked else math.inf
             if job.error is not None:
                 raise job.error
             if job.outputs is not None:

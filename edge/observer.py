@@ -99,6 +99,10 @@ class Observer:
         clock: monotonic seconds, the one that live frames carry.
         local_time: the time of day, for schedules.
         wait: for one of some connections, at most so many seconds; those that are readable.
+
+    Attributes:
+        last_progress_s: when it was last seen to go round, with no model that owes an answer since before; for any
+            thread.
     """
 
     def __init__(
@@ -127,7 +131,7 @@ class Observer:
         self._tick_at_s = -math.inf
         self._tell_at_s = -math.inf
         self._told_resting: list[str | None] = []
-        self.last_turn_s = clock()
+        self.last_progress_s = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +226,7 @@ class Observer:
         return True
 
     def _turn(self) -> None:
-        now_s = self.last_turn_s = self._clock()
+        now_s = self._clock()
         if now_s >= self._tick_at_s:
             self._tick(now_s)
         if self._successor is not None and not any(lookout.held for lookout in self._lookouts):
@@ -272,7 +276,7 @@ class Observer:
         for model in self._inferences.keys() - models:
             self._inferences.pop(model).close()
         for model in models - self._inferences.keys():
-            self._inferences[model] = Inference(model.name, model.engines, wake=self._calls.wake)
+            self._inferences[model] = Inference(model.name, model.engines, wake=self._calls.wake, clock=self._clock)
 
     def _order(self, lookout: Lookout, now_s: float, *, every: bool) -> None:
         """Order frames as long as there is an interpreter for them; more of a live camera's would only grow old."""
@@ -325,6 +329,7 @@ class Observer:
 
     def _tick(self, now_s: float) -> None:
         self._tick_at_s = now_s + TICK_S
+        self.last_progress_s = min(now_s, *(inference.owing_since_s for inference in self._inferences.values()))
         local = self._local_time()
         for lookout in self._lookouts:
             lookout.camera.tick(now_s)

@@ -140,10 +140,10 @@ def test_one_thread_that_hangs_silences_the_signs_of_life_and_is_named_once(
     daemon = Daemon(parse_config(raw, where="test", base=tmp_path), notifier)  # type: ignore[arg-type]
     now_s = time.monotonic()
     daemon._publisher = SimpleNamespace(last_progress_s=now_s)  # type: ignore[assignment]
-    daemon._observer = SimpleNamespace(last_turn_s=now_s)  # type: ignore[assignment]
+    daemon._observer = SimpleNamespace(last_progress_s=now_s)  # type: ignore[assignment]
     daemon._supervise()
     assert len(alive) == 1
-    daemon._observer.last_turn_s = now_s - STUCK_S - 1
+    daemon._observer.last_progress_s = now_s - STUCK_S - 1
     with caplog.at_level(logging.INFO):
         for _ in range(100):
             daemon._supervise()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -91,6 +92,22 @@ def test_an_interpreter_that_fails_is_heard_of_where_answers_are_taken(bench: Be
         bench.take()
     bench.ask("good")
     assert bench.take() == ["good"], "the thread goes on"
+
+
+def test_it_says_since_when_it_has_owed_an_answer(bench: Bench) -> None:
+    assert bench.inference.owing_since_s == math.inf
+    asked_s = time.monotonic()
+    bench.ask("first", "second")
+    assert asked_s <= bench.inference.owing_since_s <= time.monotonic()
+    let_s = time.monotonic()
+    bench.engines[0].let.set()
+    bench.engines[1].let.set()
+    while not bench.take():
+        pass
+    assert bench.inference.owing_since_s >= let_s, "an answer is progress, whatever is due after it"
+    while len(bench.taken) < 2:
+        bench.take()
+    assert bench.inference.owing_since_s == math.inf
 
 
 def test_closing_ends_the_threads_even_with_pictures_waiting(bench: Bench) -> None:

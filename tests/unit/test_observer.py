@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,6 +48,31 @@ def test_an_answer_is_given_for_each_frame_asked_for(look: Callable[..., Scene])
     assert [answer.label for answer in scene.answers] == ["red", "green", "green"]
     assert [answer.changed for answer in scene.answers] == [True, True, False]
     assert [answer.previous for answer in scene.answers] == [None, "red", "green"]
+
+
+def test_a_model_that_gives_no_answer_is_no_progress(
+    look: Callable[..., Scene], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung = threading.Event()
+    engine = SimpleNamespace(infer=lambda picture: hung.wait(10) and model.engine.infer(picture))
+    monkeypatch.setattr(model, "engines", [engine])
+    scene = look(gate=watch())
+    scene.turn()
+    scene.now_s += 20
+    scene.turn()
+    assert scene.observer.last_progress_s == scene.now_s, "nobody asked it anything"
+    scene.camera.take_picture(scene.now_s, plain("red"))
+    scene.turn()
+    asked_s = scene.now_s
+    for _ in range(5):
+        scene.now_s += 20
+        scene.turn()
+    assert scene.observer.last_progress_s == asked_s
+    hung.set()
+    scene.finish()
+    scene.now_s += 20
+    scene.turn()
+    assert scene.observer.last_progress_s == scene.now_s
 
 
 def test_frames_are_given_back(look: Callable[..., Scene]) -> None:
