@@ -95,7 +95,8 @@ class Observer:
         lookouts: cameras, started, with their watches.
         on_answer: what to do with each answer; it must not block.
         on_status: what to do when a camera's state has changed, and once a minute: name and status.
-        on_watches: what to do with all watches, once a minute and when one of them begins or ends to rest.
+        on_watches: what to do with all watches, once a minute and when one of them begins or ends to rest, or gets
+            another interval.
         clock: monotonic seconds, the one that live frames carry.
         local_time: the time of day, for schedules.
         wait: for one of some connections, at most so many seconds; those that are readable.
@@ -130,7 +131,7 @@ class Observer:
         self._stopping = False
         self._tick_at_s = -math.inf
         self._tell_at_s = -math.inf
-        self._told_resting: list[str | None] = []
+        self._told_beats: list[tuple[str | None, float]] = []
         self.last_progress_s = clock()
 
     def __enter__(self) -> Self:
@@ -342,11 +343,11 @@ class Observer:
         self._tell_of_watches(now_s)
 
     def _tell_of_watches(self, now_s: float) -> None:
-        """Once a minute, and when one has begun or ended to rest."""
+        """Once a minute, and when one has begun or ended to rest, or has another interval."""
         watches = [watch for lookout in self._lookouts for watch in lookout.watches]
-        resting = [watch.cadence.resting for watch in watches]
-        if now_s >= self._tell_at_s or resting != self._told_resting:
-            self._tell_at_s, self._told_resting = now_s + MINUTE_S, resting
+        beats = [(watch.cadence.resting, watch.cadence.interval_s) for watch in watches]
+        if now_s >= self._tell_at_s or beats != self._told_beats:
+            self._tell_at_s, self._told_beats = now_s + MINUTE_S, beats
             self._on_watches(watches)
 
     def _age(self, lookout: Lookout, watch: Watch, now_s: float, local: time.struct_time) -> None:

@@ -323,16 +323,22 @@ def test_a_schedule_is_followed(look: Callable[..., Scene]) -> None:
     assert looks == [0, 1, 1]
 
 
-def test_how_the_watches_are_is_told_once_a_minute_and_when_one_rests(look: Callable[..., Scene]) -> None:
+def test_how_the_watches_are_is_told_once_a_minute_and_when_one_rests_or_looks_more_often(
+    look: Callable[..., Scene],
+) -> None:
     scene = look(gate=watch(interval_s=1.0))
-    told = []
-    scene.observer._on_watches = lambda watches: told.append((scene.now_s - 100, watches[0].cadence.resting))
+    gate, told = scene.observer.watch("gate"), []
+    scene.observer._on_watches = lambda _: told.append(
+        (scene.now_s - 100, gate.cadence.resting, gate.cadence.interval_s)
+    )
     for second in range(100):
+        if second == 20:
+            scene.observer.call(lambda: gate.set_interval(0.5))
         if second == 30:
-            scene.observer.call(scene.observer.watch("gate").pause)
+            scene.observer.call(gate.pause)
         scene.turn()
         scene.now_s += 1
-    assert told == [(0, None), (31, "paused"), (91, "paused")]
+    assert told == [(0, None, 1.0), (21, None, 0.5), (31, "paused", 0.5), (91, "paused", 0.5)]
 
 
 def test_regions_that_do_not_fit_leave_the_state_stale_and_say_why(look: Callable[..., Scene]) -> None:
