@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edge.cli.options import parse_input
+from edge.cli.options import parse_input, seconds
 from edge.errors import SightpostError, UsageError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from edge.cli.options import Commands
@@ -40,7 +40,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--input", metavar="KEY=VALUE,...", help="with --model: of a file without a card, as in classify"
     )
-    parser.add_argument("--seconds", type=_seconds, default=1.0, metavar="S", help="for each setting (default: 1)")
+    parser.add_argument(
+        "--seconds", type=seconds(0.001, 60), default=1.0, metavar="S", help="for each setting (default: 1)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object per model")
     parser.set_defaults(run=run)
 
@@ -113,13 +115,3 @@ def _as_json(name: str, measurements: list[Measurement], best: Measurement) -> d
         return {**msgspec.structs.asdict(measurement.setting), **figures}
 
     return {"model": name, "measured": [row(measurement) for measurement in measurements], "best": row(best)}
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 60:  # noqa: PLR2004  a minute for each setting is more than enough
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0 and up to 60")
-    return value

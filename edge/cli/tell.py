@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.options import seconds
 from edge.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("name", metavar="COMMAND", help="look, snapshot, pause, resume, interval, teach or reload")
     parser.add_argument("words", nargs="*", metavar="WATCH | KEY=VALUE", help="which watch, and what else it takes")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="names the broker, e.g. edge.toml")
-    parser.add_argument("--timeout-s", type=float, default=15.0, metavar="S", help="how long to wait (default: 15)")
+    parser.add_argument(
+        "--timeout-s", type=seconds(0, 3600), default=15.0, metavar="S", help="how long to wait (default: 15)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -38,4 +38,4 @@ def test_what_is_best_for_a_configuration_is_kept_beside_its_outbox(run: Run, mo
 def test_time_must_be_a_number(run: Run, model_path: Path) -> None:
     done = run("sightpost", "bench", "--model", model_path, "--seconds", "soon")
     assert done.returncode == 64
-    assert "'soon' is not a number of seconds" in done.stderr
+    assert "'soon': give a number of seconds from 0.001 to 60" in done.stderr

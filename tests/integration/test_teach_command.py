@@ -14,8 +14,6 @@ from brokers import Subscriber, eventually, mosquitto
 from commands import COMMANDS, command
 from models import COLORS, plain, tiny_model
 
-from edge.cli import main
-
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Path:
@@ -110,15 +108,9 @@ def test_what_is_known_can_be_told_and_forgotten(yard: Path) -> None:
         (["gate", "--pictures", "green"], "--label"),
         (["gate", "--pictures", "green", "--forget", "y"], "takes no --pictures"),
         (["gate", "--label", "x", "--forget", "y"], "not allowed with"),
+        (["gate", "--label", "x", "--every-s", "nan"], "give a number of seconds from 0 to 3600"),
     ],
 )
 def test_what_cannot_be_taught_is_told(yard: Path, arguments: list[str | bytes], said: str) -> None:
     done = command("sightpost", "teach", *map(os.fsdecode, arguments), "--config", configured(yard))
     assert (done.returncode, said in done.stderr) == (64, True), done.stderr
-
-
-@pytest.mark.parametrize("every_s", ["nan", "-1", "inf", "soon"])
-def test_a_pace_that_cannot_be_kept_is_refused(every_s: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["teach", "gate", "--config", "edge.toml", "--label", "x", "--every-s", every_s])
-    assert "give a number of seconds from 0 to 3600" in capsys.readouterr().err

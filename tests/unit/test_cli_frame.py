@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edge.cli.frame import run_command
-from edge.cli.options import parse_input, whole
+from edge.cli.options import parse_input, seconds, whole
 from edge.errors import ConfigError, PictureError, UsageError, ending, one_line
 
 if TYPE_CHECKING:
@@ -91,3 +91,15 @@ def test_input_settings_that_make_no_sense(text: str) -> None:
 )
 def test_how_a_process_ended_has_words_for_every_code(code: int, words: str) -> None:
     assert ending(code) == words
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "3601", "soon", ""])
+def test_a_time_that_cannot_pass_ends_with_the_code_of_a_wrong_command_line(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser(prog="sightpost")
+    parser.add_argument("--for-s", type=seconds(0, 3600))
+    with pytest.raises(SystemExit) as end:
+        run_command(parser, [f"--for-s={text}"])
+    assert end.value.code == UsageError.exit_code
+    assert "give a number of seconds from 0 to 3600" in capsys.readouterr().err
