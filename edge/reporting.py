@@ -79,7 +79,7 @@ class Reporter:
         self._daily = Throttle(86_400.0, monotonic)
         self._throttle = Throttle(monotonic=monotonic)
         self._cameras: dict[str, tuple[CameraStatus, float]] = {}  # as last told, and since when it is so
-        self._told: dict[str, tuple[int, int]] = {}
+        self._told: dict[Watch, tuple[int, int]] = {}  # looks, and those that were missed
 
     def answer(self, answer: Answer | Embedded) -> None:
         """Say a state that has changed, or a feature vector; an answer that changes nothing is no news to most."""
@@ -169,15 +169,15 @@ class Reporter:
 
     def _warn_of_missed(self, watches: Sequence[Watch]) -> None:
         behind = []
+        told = {}  # by the watch itself: one of the same name that a reload made begins anew
         for watch in watches:
             seen, missed = watch.tally.looks + watch.tally.still, watch.cadence.missed
-            seen_before, missed_before = self._told.get(watch.name, (0, 0))
-            if seen < seen_before or missed < missed_before:  # it began anew, and so do its numbers
-                seen_before, missed_before = 0, 0
-            self._told[watch.name] = (seen, missed)
+            seen_before, missed_before = self._told.get(watch, (0, 0))
+            told[watch] = seen, missed
             due = seen - seen_before + missed - missed_before
             if due and (missed - missed_before) / due > MISSED_SHARE:
                 behind.append(f"{watch.name} {100 * (missed - missed_before) / due:.0f} %")
+        self._told = told
         if behind:
             logger.warning(
                 "this device cannot look as often as it is asked to; looks that were dropped: %s; "

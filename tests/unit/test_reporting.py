@@ -129,9 +129,10 @@ def test_a_watch_that_began_anew_has_not_missed_what_the_one_before_it_did(
     desk.reporter.watches([before])
     assert "looks that were dropped: gate 29 %" in caplog.text
     caplog.clear()
-    after.tally.looks = 60
+    after.tally.looks, after.cadence.missed = 1040, 401
     desk.reporter.watches([after])
-    assert "dropped" not in caplog.text
-    after.tally.looks, after.cadence.missed = 110, 50
+    assert "looks that were dropped: gate 28 %" in caplog.text, "of its own looks alone, however many they are"
+    caplog.clear()
+    after.tally.looks, after.cadence.missed = 1090, 451
     desk.reporter.watches([after])
     assert "looks that were dropped: gate 50 %" in caplog.text
