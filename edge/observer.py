@@ -330,7 +330,7 @@ class Observer:
 
     def _tick(self, now_s: float) -> None:
         self._tick_at_s = now_s + TICK_S
-        self.last_progress_s = min(now_s, *(inference.owing_since_s for inference in self._inferences.values()))
+        self.last_progress_s = min((now_s, *(each.owing_since_s for each in self._inferences.values())))
         local = self._local_time()
         for lookout in self._lookouts:
             lookout.camera.tick(now_s)
