@@ -152,22 +152,21 @@ class HotFolder(Source):
             raise CameraError(f"{self._folder}: no folder for new pictures: {error.strerror}") from error
 
     def _deadly_one(self) -> Arrival | None:
-        path = self._folder / TRYING
-        tries = path.read_bytes().splitlines() if path.exists() else []
+        tries: list[bytes] = []
+        with suppress(OSError):
+            tries = (self._folder / TRYING).read_bytes().splitlines()
         return _arrival(tries[-1]) if tries and tries.count(tries[-1]) >= DEADLY_TRIES else None
 
     def _read(self, arrival: Arrival) -> Image | None:
         """Decode a picture; None when it cannot be."""
         path = self._folder / TRYING
-        try:
-            with path.open("ab") as trying:
-                trying.write(_line(arrival))
-        except OSError as error:
-            raise CameraError(f"{path}: cannot be written: {error.strerror}") from error
+        with suppress(OSError), path.open("ab") as trying:  # a full disk takes no note, and is no reason not to look
+            trying.write(_line(arrival))
         image = None
         with suppress(PictureError):
             image = read_picture(self._folder / arrival.name)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return image
 
     def _found(self) -> list[Arrival]:

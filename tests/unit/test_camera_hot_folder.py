@@ -203,6 +203,12 @@ def test_a_picture_that_killed_two_decoders_is_damaged_and_the_next_one_is_shown
     assert Bench(tmp_path, then).run(5) == []
 
 
+def test_a_disk_that_takes_no_note_of_what_is_tried_holds_up_no_picture(tmp_path: Path) -> None:
+    (tmp_path / TRYING).mkdir()
+    (tmp_path / "a.jpg").write_bytes(jpeg(100))
+    assert Bench(tmp_path).run(5) == [100]
+
+
 def test_a_picture_in_whose_midst_the_program_ended_once_is_shown(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(100))
     facts = (tmp_path / "a.jpg").stat()
