@@ -15,7 +15,10 @@ _HEARD_BYTES = 65536
 _ANSWER = re.compile(r"\bfailed: ([1-5]\d\d)\b")
 _NO_CONNECTION = re.compile(r"\bConnection to \S+ failed: ([A-Z][a-z ]{4,40})$", re.MULTILINE)
 _UNTRUSTED = re.compile(r"certificate verify failed|verify peer certificate|failed verification")
-UNTRUSTED = "its certificate is signed by nobody that this system trusts; verify_tls = false takes it all the same"
+UNTRUSTED = (
+    "its certificate is signed by nobody that this system trusts, or is another host's; "
+    "verify_tls = false takes it all the same"
+)
 _NO_HOST = re.compile(r"\bFailed to resolve hostname ")
 _HINTS = {
     "401": "; see username and password_file",
