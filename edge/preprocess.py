@@ -6,6 +6,7 @@ expressed.
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -29,6 +30,7 @@ __all__ = [
     "decode_picture",
     "map_pixels",
     "prepare",
+    "read_encoded",
     "read_picture",
     "resize",
 ]
@@ -50,13 +52,24 @@ def read_picture(path: Path) -> Image:
     Raises:
         PictureError: the file cannot be read, is no picture, is cut off, or is larger than ``MAX_PICTURE_PIXELS``.
     """
+    return decode_picture(read_encoded(path), name=str(path))
+
+
+def read_encoded(path: Path) -> Image:
+    """The bytes of a picture file, ``(n,) uint8``, for ``decode_picture``.
+
+    Raises:
+        PictureError: the file cannot be read, is a pipe or device, or is larger than any picture.
+    """
     try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):  # a pipe would be waited on for ever
+            raise PictureError(f"{path}: cannot be read: is a pipe or a device, no file")
+        if status.st_size > _MAX_FILE_BYTES:
             raise PictureError(f"{path}: refused: more than {_MAX_FILE_BYTES:,} bytes")
-        encoded = np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread this takes any file name
+        return np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread this takes any file name
     except OSError as error:
         raise PictureError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return decode_picture(encoded, name=str(path))
 
 
 def decode_picture(encoded: Image, *, name: str) -> Image:

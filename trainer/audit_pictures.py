@@ -34,7 +34,7 @@ _GREY_SHARE_GAP = 0.5
 def unusable(data: DataSet) -> Iterator[Finding]:
     """Classes that cannot be trained on."""
     for problem in problems(data):
-        message, _, advice = problem.partition("; ")
+        message, _, advice = problem.rpartition("; ")
         yield Finding("error", "unusable_class", message, advice.capitalize())
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edge.errors import PictureError
 from edge.preprocess import PICTURE_SUFFIXES, read_picture
 from trainer.errors import DataError
+from trainer.sources import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -54,9 +55,7 @@ def collect(
     """
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; give one with pictures like those the model will see")
-    files = sorted(
-        path for path in root.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and _is_visible(path, root)
-    )
+    files = sorted(path for path in files_below(root) if path.suffix.lower() in PICTURE_SUFFIXES)
     groups: dict[str, list[Path]] = {}
     for path in files:
         groups.setdefault(path.relative_to(root).parts[0] if path.parent != root else "", []).append(path)
@@ -80,10 +79,6 @@ def collect(
     told = len(groups) > 1 and all(name in names for name in groups)
     truth = tuple(names[path.relative_to(root).parts[0]] for path in kept) if told else None
     return CalibrationPictures(tuple(kept), truth, tuple(rejected))
-
-
-def _is_visible(path: Path, root: Path) -> bool:
-    return path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _by_turns(groups: list[list[Path]]) -> Iterator[Path]:

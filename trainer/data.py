@@ -156,7 +156,14 @@ def problems(data: DataSet) -> list[str]:
         where = folder if folder.is_dir() else data.root
         if count == 0:
             bad = [message for message in data.rejected if message.startswith(f"{folder}/")]
-            why = f"has no file of its {len(bad)} that can be read, the first: {bad[0]}" if bad else "is empty"
+            if bad:
+                why = f"has no file of its {len(bad)} that can be read, the first: {bad[0]}"
+            elif data.rejected and not folder.is_dir():  # which of these were of this class, their paths do not tell
+                why = (
+                    f"has no picture that can be read; {len(data.rejected)} are left out, the first: {data.rejected[0]}"
+                )
+            else:
+                why = "is empty"
             found.append(f"{where}: the class {label!r} {why}; add pictures or remove the {_thing(where, data.root)}")
         elif count < MIN_PICTURES_PER_CLASS:
             found.append(

@@ -29,6 +29,7 @@ from trainer.quantize import to_float_tflite
 from trainer.reference import LEAST_PICTURES as REFERENCE_PICTURES
 from trainer.reference import reference_of_vectors
 from trainer.scaling import scale_pixels
+from trainer.sources import files_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: is not a folder; give one with pictures like those that the camera will see")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in PICTURE_SUFFIXES)
     if len(found) < LEAST_PICTURES:
         raise DataError(
             f"{folder}: holds {len(found)} pictures; at least {LEAST_PICTURES} are needed to calibrate int8"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.errors import PictureError
-from edge.preprocess import PICTURE_SUFFIXES, decode_picture, resize
+from edge.preprocess import PICTURE_SUFFIXES, decode_picture, read_encoded, resize
 from trainer.exif import read_exif
 from trainer.phash import COPY_PX, THUMBNAIL_PX, perceptual_hash
 
@@ -59,12 +59,11 @@ def look_at(path: Path) -> Facts | str:
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return f"{path}: is no picture by its name; left out"
     try:
-        encoded = path.read_bytes()
-        image = decode_picture(np.frombuffer(encoded, dtype=np.uint8), name=str(path))
-    except OSError as error:
-        return f"{path}: cannot be read: {error.strerror or error} (left out)"
+        content = read_encoded(path)
+        image = decode_picture(content, name=str(path))
     except PictureError as error:
         return f"{error} (left out)"
+    encoded = content.tobytes()
     exif = read_exif(encoded)
     copy = resize(image, COPY_PX, COPY_PX, "area")
     return Facts(

@@ -74,12 +74,12 @@ def list_pictures(root: Path) -> Source:
         raise DataError(
             f"{root}: is not a folder; give one that holds a sub-folder of pictures per class, or a CSV file of them"
         )
-    folders = _folders(root)
+    folders = folders_in(root)
     parts = _part_folders(folders)
     # A set for telling trains from tests has class folders of these names too, but no folders inside them.
     if not parts:
         return _from_classes(root, [(folder, None) for folder in folders])
-    return _from_classes(root, [(folder, part) for top, part in parts for folder in _folders(top)])
+    return _from_classes(root, [(folder, part) for top, part in parts for folder in folders_in(top)])
 
 
 def check_labels(labels: tuple[str, ...], root: Path, *, found_in: str) -> None:
@@ -105,14 +105,56 @@ def check_readable(labels: tuple[str, ...], root: Path, *, found_in: str) -> Non
             raise DataError(f"{root}: a {found_in} is called {label!r}, which cannot be read or printed; rename it")
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder and of those below it, without the hidden ones. Links are followed, but never in a circle.
+
+    What a broken link names is among them: whoever opens it finds out and can say so.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    seen: set[Path] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        real = here.resolve()
+        if real in seen:
+            continue
+        seen.add(real)
+        for path in _visible(here):
+            if not _is_folder(path):
+                yield path
+            elif not (path.is_symlink() and real.is_relative_to(path.resolve())):  # a link up would bring in the others
+                waiting.append(path)
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without the hidden ones.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return [path for path in _visible(folder) if _is_folder(path)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{folder}: the folder cannot be read: {error.strerror or error}") from error
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # of what it is, only its name may be known
+        return False
 
 
 def _part_folders(folders: list[Path]) -> list[tuple[Path, Part]]:
     parts = [(folder, PART_NAMES[folder.name.lower()]) for folder in folders if folder.name.lower() in PART_NAMES]
     names = [part for _, part in parts]
-    if len(parts) != len(folders) or "train" not in names or not all(_folders(folder) for folder, _ in parts):
+    if len(parts) != len(folders) or "train" not in names or not all(folders_in(folder) for folder, _ in parts):
         return []
     if len(set(names)) != len(names):
         listed = ", ".join(folder.name for folder in folders)
@@ -146,6 +188,4 @@ def _names(folder_name: str) -> tuple[str, ...]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _NOBODYS_FILES:
-            yield path
+    return (path for path in files_below(folder) if path.name.lower() not in _NOBODYS_FILES)

@@ -94,7 +94,7 @@ class _Columns:
             )
         if not rest:
             raise DataError(f"{path}: its first line must be a header with two columns at least, e.g. path,label,split")
-        if not header[0] or (path.parent / _path(header[0])).is_file():
+        if not header[0] or _is_file(path.parent / _path(header[0])):
             raise DataError(f"{path}: its first line is a picture already; write a header above it: path,label,split")
 
     @property
@@ -122,6 +122,13 @@ class _Columns:
         if name and name not in PART_NAMES:
             raise DataError(f"{self._path}: line {line}: the split {name!r} is none of train, validation, test")
         return PART_NAMES.get(name)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a text too long for a name
+        return False
 
 
 def _path(cell: str) -> Path:

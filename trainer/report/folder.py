@@ -11,7 +11,7 @@ from edge.preprocess import PICTURE_SUFFIXES
 from trainer.errors import DataError
 from trainer.report.wording import names, pictures
 from trainer.sources import BOTH as JOINED
-from trainer.sources import list_pictures
+from trainer.sources import files_below, folders_in, list_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,33 +67,24 @@ def _list_folders(root: Path, labels: Sequence[str]) -> dict[Path, str]:
     """Each picture with the name of its class folder."""
     if not root.is_dir():
         raise DataError(f"{root}: is not a folder; give one that holds a sub-folder of pictures per class")
-    folders = _folders(root)
+    folders = folders_in(root)
     if not folders:
         above = f"give the folder above it, {root.parent}" if _matches(root.name, labels) else ""
         raise DataError(
             f"{root}: holds no class folders; {above or 'give a folder that holds a sub-folder of pictures per class'}"
         )
-    inside = [folder for folder in folders if any(_matches(child.name, labels) for child in _folders(folder))]
+    inside = [folder for folder in folders if any(_matches(child.name, labels) for child in folders_in(folder))]
     if inside and not any(_matches(folder.name, labels) for folder in folders):
         raise DataError(f"{root}: its sub-folders are no classes but hold them; give one of these, e.g. {inside[-1]}")
     found = {
         path: folder.name
         for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and _is_picture(path, folder)
+        for path in sorted(files_below(folder))
+        if path.suffix.lower() in PICTURE_SUFFIXES
     }
     if not found:
         raise DataError(f"{root}: there are no pictures in its {len(folders)} folders; nothing to judge by")
     return found
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _is_picture(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def _matches(name: str, labels: Sequence[str]) -> list[int]:
