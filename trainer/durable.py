@@ -9,10 +9,11 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from edge.durable import replace_file
-from edge.errors import ConfigError
+from edge.errors import ConfigError, UsageError
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -32,6 +33,21 @@ def check_out(out: Path, *, option: str = "--out", example: str = "gate.tflite")
             pass
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror}); choose another place for {option}") from error
+
+
+def check_apart(paths: Mapping[str, Path | None]) -> None:
+    """See that no two of a command's files are the same one, or it would replace the one by the other.
+
+    Args:
+        paths: by the option that names each; None where it is not given.
+
+    Raises:
+        UsageError: two are the same.
+    """
+    named: dict[Path, str] = {}
+    for option, path in paths.items():
+        if path is not None and (other := named.setdefault(path.resolve(), option)) != option:
+            raise UsageError(f"{path}: is both {other} and {option}; give each a file of its own")
 
 
 def check_space(folder: Path, size_bytes: int) -> None:

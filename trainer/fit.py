@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -19,7 +20,9 @@ from trainer.cluster import train_in_cluster
 from trainer.data import DataSet, balanced, check_question, pictures, scan
 from trainer.deciding import calibrated_card
 from trainer.durable import check_out
+from trainer.errors import DataError
 from trainer.ladder import climb
+from trainer.locks import FileLock
 from trainer.place import Place, local_team
 from trainer.proof import FitResult, HeldOut, prove_and_write
 from trainer.quantize import to_float_tflite
@@ -28,7 +31,7 @@ from trainer.split import Split, split
 from trainer.training import Trained, train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from trainer.checkpoint import EpochRecord
@@ -63,8 +66,8 @@ def fit(
 ) -> Fitted:
     """Train, calibrate, quantize, prove and write a model.
 
-    An interrupted ``fit`` leaves its cached features and its last epoch in a folder beside ``out``; the same command
-    goes on from there, and removes it when the file is written.
+    An interrupted ``fit`` leaves its cached features and its last epoch in a hidden folder beside ``out``; the same
+    command goes on from there, and removes it when the file is written.
 
     Args:
         root: a folder with one sub-folder of pictures per class.
@@ -77,7 +80,7 @@ def fit(
         accept_drift: write the file even if no rung of the ladder holds.
 
     Raises:
-        DataError: the pictures cannot be trained on.
+        DataError: the pictures cannot be trained on, or another process makes the same file.
         ConfigError: the recipe names an unknown backbone.
         ClusterError: another process that trains has failed, or cannot be reached.
         WeightsError: the pretrained weights are missing or do not fit.
@@ -87,49 +90,48 @@ def fit(
     check_out(out)
     kind_of(recipe.backbone), resolve_weights(recipe.backbone)  # what is misspelt is known before pictures are read
     recipe = _as_made(recipe)
-    workdir = _workdir(out, place)
     rng = np.random.default_rng(recipe.seed)
     data, parts, found = _look(root, recipe, rng, steps)
     spec = recipe.input_spec
-    trained = (
-        train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
-        if place.count > 1
-        else None
-    ) or train(data, parts, spec, recipe, steps=steps, workdir=workdir, team=local_team(place), on_epoch=on_epoch)
-    card = ModelCard(
-        name=name,
-        version="",  # made from the file that is taken
-        kind=recipe.kind,
-        input=spec,
-        labels=data.labels,
-        provenance=_provenance(data, parts, recipe),
-    )
-    with steps.step("calibrate") as step:
-        card = calibrated_card(card, trained, data, parts, recipe.unknown)
-        step.outcome = f"temperature {card.temperature:.2f}" + (f", {card.unknown.method}" if card.unknown else "")
-    with steps.step("convert") as step:
-        float_tflite = to_float_tflite(trained.model(card.temperature))
-        step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float"
-    order = balanced(parts.train, data, len(parts.train), rng)
-    candidates = climb(
-        float_tflite,
-        lambda count: [prepare(picture, spec) for picture in pictures(data, order[:count])],
-        pictures=recipe.quantize.calibration_pictures,
-        rungs=recipe.quantize.ladder,
-        on_skip=steps.note,
-    )
-    result = prove_and_write(
-        out,
-        card,
-        HeldOut(data, parts.test),
-        float_tflite=float_tflite,
-        candidates=candidates,
-        recipe=recipe.quantize,
-        steps=steps,
-        validation=HeldOut(data, parts.validation),
-        accept_drift=accept_drift,
-    )
-    shutil.rmtree(workdir, ignore_errors=True)
+    with _workdir(out, place) as workdir:
+        trained = (
+            train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir, on_epoch=on_epoch)
+            if place.count > 1
+            else None
+        ) or train(data, parts, spec, recipe, steps=steps, workdir=workdir, team=local_team(place), on_epoch=on_epoch)
+        card = ModelCard(
+            name=name,
+            version="",  # made from the file that is taken
+            kind=recipe.kind,
+            input=spec,
+            labels=data.labels,
+            provenance=_provenance(data, parts, recipe),
+        )
+        with steps.step("calibrate") as step:
+            card = calibrated_card(card, trained, data, parts, recipe.unknown)
+            step.outcome = f"temperature {card.temperature:.2f}" + (f", {card.unknown.method}" if card.unknown else "")
+        with steps.step("convert") as step:
+            float_tflite = to_float_tflite(trained.model(card.temperature))
+            step.outcome = f"{len(float_tflite) / 1e6:.1f} MB float"
+        order = balanced(parts.train, data, len(parts.train), rng)
+        candidates = climb(
+            float_tflite,
+            lambda count: [prepare(picture, spec) for picture in pictures(data, order[:count])],
+            pictures=recipe.quantize.calibration_pictures,
+            rungs=recipe.quantize.ladder,
+            on_skip=steps.note,
+        )
+        result = prove_and_write(
+            out,
+            card,
+            HeldOut(data, parts.test),
+            float_tflite=float_tflite,
+            candidates=candidates,
+            recipe=recipe.quantize,
+            steps=steps,
+            validation=HeldOut(data, parts.validation),
+            accept_drift=accept_drift,
+        )
     return Fitted(result, data, parts, found, trained, len(float_tflite))
 
 
@@ -148,10 +150,10 @@ def take_part(root: Path, out: Path, recipe: Recipe, *, steps: Steps, place: Pla
         ClusterError: another process has failed or cannot be reached, or has other pictures or another recipe.
     """
     check_out(out)
-    recipe, workdir = _as_made(recipe), _workdir(out, place)
+    recipe = _as_made(recipe)
     data, parts, _ = _look(root, recipe, np.random.default_rng(recipe.seed), steps)
-    train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir)
-    shutil.rmtree(workdir, ignore_errors=True)
+    with _workdir(out, place) as workdir:
+        train_in_cluster(place, data, parts, recipe, steps=steps, workdir=workdir)
 
 
 def _as_made(recipe: Recipe) -> Recipe:
@@ -159,9 +161,28 @@ def _as_made(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, tune={})
 
 
-def _workdir(out: Path, place: Place) -> Path:
-    """Processes on one machine must not share theirs."""
-    return out.with_name(out.name + (f".work-{place.rank}" if place.rank else ".work"))
+@contextlib.contextmanager
+def _workdir(out: Path, place: Place) -> Iterator[Path]:
+    """The folder that an interrupted training goes on from; gone when all is done. No two processes share one.
+
+    It is hidden: where ``out`` lies among the pictures, it would be taken for a class.
+
+    Raises:
+        DataError: another process works there.
+    """
+    folder = out.with_name(f".{out.name}.work" + (f"-{place.rank}" if place.rank else ""))
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / "lock")
+    if not lock.try_acquire():
+        raise DataError(f"{out}: another training is making this file; wait for its end, or give another --out")
+    is_needed = True
+    try:
+        yield folder
+        is_needed = False
+    finally:
+        if not is_needed or list(folder.iterdir()) == [lock.path]:
+            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 def _look(root: Path, recipe: Recipe, rng: np.random.Generator, steps: Steps) -> tuple[DataSet, Split, Audit]:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from edge.errors import ConfigError, SightpostError
 from trainer.data import check_question, scan, summary_of_rejected
+from trainer.durable import check_out
 from trainer.errors import DataError
 from trainer.parameters import with_parameters
 from trainer.progress import Steps
@@ -108,12 +109,11 @@ def tune(
 
     Raises:
         ConfigError: the recipe or its ``[tune]`` table is wrong, or the study is one of another question.
-        DataError: the pictures cannot be trained on.
+        DataError: the pictures cannot be trained on, or a file cannot be written.
         WeightsError: the pretrained weights are missing or do not fit.
     """
-    for path in (places.study, places.out, places.page):
-        if not path.absolute().parent.is_dir():
-            raise ConfigError(f"{path}: its folder does not exist; make it first")
+    for option, path in (("--study", places.study), ("--out", places.out), ("--page", places.page)):
+        check_out(path, option=option, example="best.toml")
     began = clock()
     space = search_space(recipe, recipe.tune)
     whole = _is_whole(recipe, space)
@@ -126,7 +126,7 @@ def tune(
     parts = split(data, recipe.split, np.random.default_rng(recipe.seed))
     if not parts.validation:
         raise DataError(f"{root}: no pictures are left to compare trials on; give more, or a larger split.validation")
-    cache = places.study.with_name(f"{places.study.name}.features")
+    cache = places.study.with_name(f".{places.study.name}.features")
     bench = Bench(data, parts, cache, Steps(Console(file=io.StringIO())), whole=whole)
     base = msgspec.structs.replace(recipe, tune={})
     question = {"pictures": data.fingerprint, "recipe": msgspec.json.encode(base).decode()}

@@ -114,7 +114,7 @@ def command(colors: Path, out: Path) -> list[str]:
 def test_after_kill_9_it_goes_on_from_the_last_epoch_to_the_same_file(colors: Path, tmp_path: Path) -> None:
     whole = subprocess.run(command(colors, tmp_path / "whole.tflite"), capture_output=True, text=True, check=True)
     out = tmp_path / "model.tflite"
-    checkpoint = tmp_path / "model.tflite.work" / "finetune.npz"
+    checkpoint = tmp_path / ".model.tflite.work" / "finetune.npz"
     process = subprocess.Popen(command(colors, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not checkpoint.exists():
@@ -135,7 +135,7 @@ def test_ctrl_c_keeps_what_was_done(colors: Path, tmp_path: Path) -> None:
     words = [*command(colors, out), "--set", "finetune.epochs=5000", "--set", "finetune.patience=0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
-    while not (tmp_path / "model.tflite.work" / "finetune.npz").exists():
+    while not (tmp_path / ".model.tflite.work" / "finetune.npz").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import UsageError
-from trainer.durable import check_out
+from trainer.durable import check_apart, check_out
 from trainer.parameters import with_parameters
 from trainer.place import add_distribute, parse_place
 from trainer.quiet import quiet_libraries
@@ -79,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe, place, page = _recipe(arguments), parse_place(arguments.distribute), _page(arguments)
     if page is not None:
         check_out(page, option="--report", example="gate.html")
+    check_apart({"DATA": arguments.data, "--recipe": arguments.recipe, "--out": arguments.out, "--report": page})
     if recipe.kind == "embed":
         return _embedder(arguments, recipe)
     with quiet_libraries() as terminal:
@@ -135,6 +136,7 @@ def _embedder(arguments: argparse.Namespace, recipe: Recipe) -> int:
 
 def _page(arguments: argparse.Namespace) -> Path | None:
     """Where the report goes: beside the model file, unless told otherwise."""
+    check_out(arguments.out)
     if arguments.no_report:
         return None
     page: Path = arguments.report or arguments.out.with_suffix(".html")

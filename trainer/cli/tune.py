@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge.cli.frame import INTERRUPTED
 from edge.errors import UsageError
+from trainer.durable import check_apart, check_out
 from trainer.quiet import quiet_libraries
 from trainer.recipe import Recipe, load_recipe
 
@@ -60,6 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"{module} is not installed here; install it with: pip install 'sightpost[{extra}]'")
     recipe = load_recipe(arguments.recipe) if arguments.recipe else Recipe()
     out: Path = arguments.out
+    check_out(out, example="best.toml")
+    study, page = arguments.study or out.with_suffix(".study"), arguments.page or out.with_suffix(".html")
+    inputs = {"DATA": arguments.data, "--recipe": arguments.recipe}
+    check_apart({**inputs, "--out": out, "--study": study, "--page": page})
     minutes = arguments.minutes
     if minutes is None and arguments.trials is None:
         minutes = _DEFAULT_MINUTES
@@ -67,8 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
         from trainer.tune import Budget, Places, tune
 
         steps = Steps(Console(file=terminal, highlight=False, soft_wrap=True))
-        places = Places(arguments.study or out.with_suffix(".study"), out, arguments.page or out.with_suffix(".html"))
-        result = tune(arguments.data, recipe, Budget(minutes, arguments.trials), places, steps=steps)
+        budget = Budget(minutes, arguments.trials)
+        result = tune(arguments.data, recipe, budget, Places(study, out, page), steps=steps)
     if arguments.json:
         print(json.dumps(result.summary(), ensure_ascii=False))
     else:
