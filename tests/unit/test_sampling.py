@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from brokers import eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from models import plain, tiny_model
@@ -186,8 +187,8 @@ def test_a_folder_that_was_taken_away_to_train_with_is_made_anew(studio: type[St
     here = studio(SamplesConfig(random=1.0, interval_s=0.0, max_count=2))
     for color in ("red", "green", "blue"):
         here.see(color)
-        while sum(here.sampler.counts("gate")) < here.scene.observer.watch("gate").tally.looks:
-            pass
+        looks = here.scene.observer.watch("gate").tally.looks
+        eventually(lambda looks=looks: sum(here.sampler.counts("gate")) == looks)  # type: ignore[misc]
         shutil.rmtree(here.folder)
     here.see("red")
     assert [sample["label"] for sample in here.kept()] == ["red"]

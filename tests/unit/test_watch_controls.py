@@ -53,7 +53,7 @@ def test_a_paused_watch_does_not_look_and_goes_on_when_resumed(scene: Scene) -> 
 @pytest.mark.parametrize("rest", [{"cadence": "command"}, {"schedule": ("12:00-12:01",)}])
 def test_a_watch_that_rests_anyway_can_be_paused_and_says_so(model: Model, rest: dict[str, object]) -> None:
     gate = Watch("gate", watch(**rest), model)
-    gate.follow(time.localtime(0))
+    gate.follow(time.strptime("11:00", "%H:%M"))
     gate.pause()
     assert (gate.paused, gate.cadence.resting) == (True, "paused")
     gate.resume()
