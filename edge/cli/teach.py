@@ -97,18 +97,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_sense(arguments: argparse.Namespace) -> None:
-    from edge.answer import STALE, UNKNOWN
+    from edge.watch.lessons import fault_of
 
     if arguments.forget is not None and arguments.pictures:
         raise UsageError("--forget takes no --pictures: all that was learnt under the label goes")
     if arguments.pictures and arguments.label is None:
         raise UsageError("--pictures: say with --label what is to be seen on them")
-    if arguments.label is None:
-        return
-    if arguments.label in (UNKNOWN, STALE) or not arguments.label.strip():
-        raise UsageError(f"--label {arguments.label}: has a meaning of its own; take another word")
-    if any("\ud800" <= letter <= "\udfff" for letter in arguments.label):  # what Python makes of other bytes
-        raise UsageError(f"--label {arguments.label!a}: is no UTF-8 text; take another word")
+    if arguments.label is not None and (fault := fault_of(arguments.label)) is not None:
+        raise UsageError(f"--label {arguments.label!r} {fault}; take another word")
 
 
 def _images(arguments: argparse.Namespace, config: Config, camera: str) -> Iterator[Image]:

@@ -6,10 +6,9 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from edge.answer import STALE, UNKNOWN
 from edge.commands.requests import CommandError, Teach
 from edge.strict import nearest
-from edge.watch.lessons import Lessons, lessons_path
+from edge.watch.lessons import Lessons, fault_of, lessons_path
 from edge.watch.outcome import Answer
 
 if TYPE_CHECKING:
@@ -37,8 +36,8 @@ def teaching(observer: Observer, state_dir: str, names: Callable[[], Collection[
             raise CommandError(f"there is no watch {request.watch!r}; {nearest(request.watch, names())}") from error
         if watch.config.kind != "teach":
             raise CommandError(f'watch {watch.name} cannot be taught: give it kind = "teach"')
-        if body.label in (UNKNOWN, STALE) or not body.label.strip():
-            raise CommandError(f"{body.label!r} has a meaning of its own; take another label")
+        if (fault := fault_of(body.label)) is not None:
+            raise CommandError(f"{body.label!r} {fault}; take another label")
         session = _Session(observer, watch, body, Lessons(lessons_path(state_dir, watch.name), watch.model))
         session.go_on()
         return session.done

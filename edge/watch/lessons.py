@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from edge.answer import STALE, UNKNOWN
 from edge.durable import replace_file
 from edge.errors import SightpostError
 from edge.packed import PackedArray
@@ -158,6 +159,17 @@ class Lessons:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns
+
+
+def fault_of(label: str) -> str | None:
+    """Why nothing can be taught under a label; ``None`` where something can."""
+    if not label.strip():
+        return "is empty"
+    if label in (UNKNOWN, STALE):
+        return "has a meaning of its own"
+    if any("\ud800" <= letter <= "\udfff" for letter in label):  # what Python makes of other bytes
+        return "is no UTF-8 text"
+    return None
 
 
 def lessons_path(state_dir: str, watch: str) -> Path:

@@ -102,7 +102,7 @@ def test_what_is_known_can_be_told_and_forgotten(yard: Path) -> None:
     [
         (["door"], "no watch of kind 'teach'"),
         (["gate", "--label", "stale"], "has a meaning of its own"),
-        (["gate", "--label", ""], "has a meaning of its own"),
+        (["gate", "--label", ""], "is empty"),
         (["gate", "--label", b"\xff", "--pictures", "red"], "is no UTF-8 text"),
         (["gate", "--forget", ""], "there is no such label"),
         (["gate", "--pictures", "green"], "--label"),
