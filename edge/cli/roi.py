@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--camera {arguments.camera}: there is no such camera in {arguments.config}; {known}")
     regions = _regions(config, arguments.camera)
     cameras.warm_up()
-    image, heats = _look(arguments.camera, camera, regions, config, seconds=arguments.motion or 0.0)
+    image, heats = _look(arguments.camera, camera, regions, config, for_s=arguments.motion or 0.0)
     if arguments.cut:
         for name, region in regions:
             _write(arguments.cut / f"{name}.png", region.cut(image))
@@ -79,12 +79,12 @@ def _regions(config: Config, camera: str) -> list[tuple[str, Region]]:
 
 
 def _look(
-    name: str, camera_config: CameraConfig, regions: list[tuple[str, Region]], config: Config, *, seconds: float
+    name: str, camera_config: CameraConfig, regions: list[tuple[str, Region]], config: Config, *, for_s: float
 ) -> tuple[Image, dict[str, Heat]]:
     """The last frame, and what has moved up to it."""
     from edge.watch.region_drawing import Heat
 
-    heats = {watch: Heat(region, config.watches[watch].motion) for watch, region in regions} if seconds else {}
+    heats = {watch: Heat(region, config.watches[watch].motion) for watch, region in regions} if for_s else {}
     with onlooker(name, camera_config) as camera:
         began_s: float | None = None
         for frame in frames_of(camera, camera_config):
@@ -92,7 +92,7 @@ def _look(
             for heat in heats.values():
                 heat.add(frame.image)
             image = frame.image.copy()
-            if frame.clock_s - began_s >= seconds:
+            if frame.clock_s - began_s >= for_s:
                 break
     return image, heats
 

@@ -37,8 +37,8 @@ CONTROLS = (
     "zoom",
 )
 """What may stand in ``controls``."""
-_GREATEST_CONTROL = 2**31
-"""V4L2 has 32 bits for a value."""
+_BEYOND_CONTROLS = 2**31
+"""V4L2 has 32 bits for a value, one of them for its sign."""
 
 
 class CameraConfig(Section, frozen=True, kw_only=True):
@@ -127,7 +127,7 @@ class CameraConfig(Section, frozen=True, kw_only=True):
                 raise ConfigError(
                     f"{where}: cameras.{name}.controls.{shown(control)}: unknown control; {nearest(control, CONTROLS)}"
                 )
-            if not abs(value) <= _GREATEST_CONTROL:  # nor nan
+            if not -_BEYOND_CONTROLS <= value < _BEYOND_CONTROLS:  # nor nan
                 raise ConfigError(f"{where}: cameras.{name}.controls.{control}: no control takes that; it has 32 bits")
         self._check_credentials(name, where)
 
