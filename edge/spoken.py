@@ -16,7 +16,7 @@ def line(topics: Topics, topic: str, payload: bytes, *, retained: bool) -> str:
     try:
         fields = msgspec.json.decode(payload)
         when, what = _worded(name, fields) if isinstance(fields, dict) else ("", f"{name} {fields}")
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         fields, when, what = {}, "", f"{name} {len(payload)} bytes"
     notes = _notes(fields if isinstance(fields, dict) else {}, retained=retained)
     words = f"{str(when)[:19].replace('T', ' '):<19}  {what}{notes}"

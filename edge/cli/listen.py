@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cli.options import device_id, whole
 from edge.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _EXAMPLES = """examples:
   sightpost listen --config /etc/sightpost/edge.toml
   sightpost listen --config edge.toml --device porch
   sightpost listen --config edge.toml --json | jq .payload.label"""
+COUNT_MAX = 10**9
 _PAUSE_S = 1.0
 _TICK_S = 1.0
 
@@ -40,8 +42,10 @@ def add_to(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, e.g. edge.toml")
-    parser.add_argument("--device", metavar="ID", help="another device of the same broker (default: device.id)")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many messages")
+    parser.add_argument(
+        "--device", type=device_id, metavar="ID", help="another device of the same broker (default: device.id)"
+    )
+    parser.add_argument("--count", type=whole(1, COUNT_MAX), metavar="N", help="end after so many messages")
     parser.add_argument("--json", action="store_true", help="raw: one JSON object for each message")
     parser.set_defaults(run=run)
 
@@ -94,7 +98,7 @@ def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
 def _raw(heard: Heard) -> str:
     try:
         payload = json.loads(heard.payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         payload = None
     fields = {"topic": heard.topic, "retained": heard.retained, "payload": payload}
     if payload is None and heard.payload:

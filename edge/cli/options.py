@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.config.values import NAME_PATTERN
 from edge.errors import UsageError
 from edge.model_card import InputSpec
 from edge.strict import convert
@@ -104,6 +106,13 @@ def seconds(lowest: float, highest: float) -> Callable[[str], float]:
         return number
 
     return parse
+
+
+def device_id(text: str) -> str:
+    """A device's id, for argparse: anything else would be another topic, or none."""
+    if not re.fullmatch(NAME_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no device.id: these are letters, digits, - and _")
+    return text
 
 
 def parse_roi(text: str) -> tuple[float, float, float, float]:

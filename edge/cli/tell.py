@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.cli.options import seconds
+from edge.cli.options import device_id, seconds
 from edge.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_to(commands: Commands) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("device", metavar="DEVICE", help="its device.id")
+    parser.add_argument("device", type=device_id, metavar="DEVICE", help="its device.id")
     parser.add_argument("name", metavar="COMMAND", help="look, snapshot, pause, resume, interval, teach or reload")
     parser.add_argument("words", nargs="*", metavar="WATCH | KEY=VALUE", help="which watch, and what else it takes")
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="names the broker, e.g. edge.toml")
@@ -111,6 +111,6 @@ def _ask(config: Config, topics: Topics, tail: str, body: dict[str, Any], timeou
 def _read(payload: bytes) -> dict[str, Any]:
     try:
         reply = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return reply if isinstance(reply, dict) else {}

@@ -222,5 +222,5 @@ def _identity(message: Heard) -> bytes:
 def _id_of(payload: bytes) -> str | None:
     try:
         return msgspec.json.decode(payload[:MAX_BYTES] or b"{}", type=_Identified).id
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or no UTF-8
         return None

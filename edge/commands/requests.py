@@ -89,7 +89,7 @@ def parse(tail: str, payload: bytes) -> Request:
         if not isinstance(raw, dict):
             raise CommandError(f"{name}: the payload must be a JSON object, or empty")
         return Request(name, watch and msgspec.convert(watch, Name), convert(raw, BODIES[name], path="", where=name))
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{name}: not understood: {error}") from error
     except ConfigError as error:
         raise CommandError(str(error)) from error

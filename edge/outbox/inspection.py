@@ -50,8 +50,7 @@ def looking_into(path: Path) -> Iterator[Reader]:
     Raises:
         OutboxError: there is none, or it cannot be read.
     """
-    if not path.exists():
-        raise OutboxError(f"{path}: there is no outbox yet; the daemon makes it: check device.state_dir")
+    _find(path)
     try:
         reader = Reader.of_unknown(path)
         try:
@@ -70,8 +69,7 @@ def working_on(path: Path, limits: Limits, sources: Sources, *, what: str) -> It
         OutboxInUseError: the daemon runs.
         OutboxError: there is none, or it cannot be written.
     """
-    if not path.exists():
-        raise OutboxError(f"{path}: there is no outbox yet; the daemon makes it: check device.state_dir")
+    _find(path)
     try:
         descriptor = file.lock(path)
     except OutboxInUseError as error:
@@ -124,3 +122,14 @@ def purge(opened: OpenStore) -> int:
         if opened.store.ledger.dropped_purged == done:
             return done - before
         done = opened.store.ledger.dropped_purged
+
+
+def _find(path: Path) -> None:
+    try:
+        found = path.exists()
+    except OSError as error:
+        raise OutboxError(
+            f"{path}: cannot be reached ({error.strerror}): be the daemon's user, or root; or check device.state_dir"
+        ) from error
+    if not found:
+        raise OutboxError(f"{path}: there is no outbox yet; the daemon makes it: check device.state_dir")

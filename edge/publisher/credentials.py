@@ -13,16 +13,24 @@ if TYPE_CHECKING:
 
     from edge.config import MqttConfig, TlsConfig
 
+_PASSWORD_BYTES = 65_535
+
 
 def read_password(config: MqttConfig) -> str | None:
     """Read the password, if there is one.
 
     Raises:
-        BrokerError: there is a file to read and it cannot be read.
+        BrokerError: there is a file to read and it cannot be read, or holds more than MQTT can carry.
     """
     if config.password_file is None:
         return None
-    return read_secret(config.password_file, "mqtt.password_file", error=BrokerError)
+    password = read_secret(config.password_file, "mqtt.password_file", error=BrokerError)
+    if len(password.encode()) > _PASSWORD_BYTES:
+        raise BrokerError(
+            f"{config.password_file}: a password has at most {_PASSWORD_BYTES} bytes in MQTT; "
+            "is it the right file? See mqtt.password_file"
+        )
+    return password
 
 
 def tls_context(tls: TlsConfig) -> ssl.SSLContext:

@@ -287,9 +287,13 @@ class Session:
 
     def _on_message(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         properties = message.properties
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # nothing that we have asked for
+            return
         self._heard.append(
             Heard(
-                message.topic,
+                topic,
                 bytes(message.payload),
                 message.retain,
                 getattr(properties, "ResponseTopic", None),

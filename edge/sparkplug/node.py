@@ -232,7 +232,7 @@ class Node:
     def _take_host_state(self, payload: bytes) -> None:
         try:
             state = msgspec.json.decode(payload, type=_HostState)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             if self._throttle.allows("host"):
                 logger.warning("%s says something else than a host of Sparkplug 3: it is ignored", self._host_topic)
             return

@@ -12,6 +12,7 @@ from brokers import eventually, free_port, mosquitto
 from commands import COMMANDS
 from delivery import TOPICS, change
 
+from edge.cli import main
 from edge.config import MqttConfig, OutboxConfig
 from edge.outbox import Outbox
 from edge.publisher import Publisher
@@ -98,3 +99,22 @@ def test_no_broker_is_an_error(tmp_path: Path) -> None:
     assert listening.returncode == 69
     assert "nothing listens there" in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("listen", "--device", "a#"),
+        ("listen", "--device", "\udcff"),
+        ("listen", "--count", "-1"),
+        ("tell", "+", "look", "gate"),
+        ("tell", "porch", "look", "gate", "--timeout-s", "nan"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_wrong_command_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--config", "edge.toml"])
+    assert end.value.code == 64
+    assert "Traceback" not in capsys.readouterr().err

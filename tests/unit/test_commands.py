@@ -219,3 +219,13 @@ def test_a_future_of_a_future_is_given_up_with_it() -> None:
     failing = then(other, lambda number: {"number": 1 // number})
     other.set_result(0)
     assert isinstance(failing.exception(), ZeroDivisionError)
+
+
+def test_a_command_that_is_no_utf_8_is_refused_like_any_other_nonsense() -> None:
+    office = Office()
+    office.hear("pause/gate", b'{"id": "\xff"}')
+    office.hear("pause/gate", b'{"\xff": 1}')
+    office.hear("pause/gate", b'{"id": "7", "label": "\xff"}')
+    assert office.asked == []
+    assert [answer["ok"] for answer in office.answers()] == [False, False, False]
+    assert "not understood" in office.answers()[0]["error"]

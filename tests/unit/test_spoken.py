@@ -91,3 +91,7 @@ ANYTHING = st.recursive(
 def test_anything_at_all_is_one_printable_line(payload: bytes, name: str) -> None:
     words = said(f"home/eyes/porch/{name}", payload)
     assert words.isprintable()
+
+
+def test_nesting_beyond_all_reason_is_one_line_too() -> None:
+    assert said("home/eyes/porch/gate/state", b"[" * 100_000).isprintable()
