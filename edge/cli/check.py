@@ -105,14 +105,15 @@ def _watch(name: str, config: Config, model: Model) -> str:
     watch = join(name, config, model)
     if watch.embeds:
         return "gives feature vectors"
+    says: str = watch.kind
     labels = watch.labels
     if watch.config.kind == "teach":
-        labels = Lessons(lessons_path(config.device.state_dir, name), model).taught().labels
+        says, labels = "taught", Lessons(lessons_path(config.device.state_dir, name), model).taught().labels
         if not labels:
             return NOTHING_TAUGHT
     more = len(labels) - LABELS_SHOWN
     shown = [*labels[:LABELS_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-    return f"{'taught' if watch.config.kind == 'teach' else watch.kind}: {', '.join(shown)}"
+    return f"{says}: {', '.join(shown)}"
 
 
 def _model(name: str, config: Config, models: dict[str, Model]) -> str:
