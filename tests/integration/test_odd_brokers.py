@@ -29,11 +29,13 @@ def odd(*parts: bytes, again: bytes = b"") -> Iterator[int]:
     """Listen on a port; say one part for each that is heard, and ``again`` ten times a second after that."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ended = threading.Event()
-        threads = [threading.Thread(target=_serve, args=(listener, parts, again, ended))]
-        threads[0].start()
-        yield int(listener.getsockname()[1])
-        ended.set()
-        threads[0].join(10)
+        thread = threading.Thread(target=_serve, args=(listener, parts, again, ended))
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            ended.set()
+            thread.join(10)
 
 
 def _serve(listener: socket.socket, parts: tuple[bytes, ...], again: bytes, ended: threading.Event) -> None:
