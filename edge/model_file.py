@@ -14,6 +14,7 @@ import hashlib
 import io
 import lzma
 import struct
+import tokenize
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -271,9 +272,13 @@ def _read_golden(files: dict[str, bytes], path: Path, count: int) -> GoldenSampl
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             frames = tuple(arrays[name] for name in sorted(arrays.files) if name.startswith("frame_"))
             scores = np.atleast_1d(arrays["scores"]).astype(np.float32, casting="same_kind")
-    except (*_ZIP_ERRORS, KeyError, TypeError, MemoryError) as error:  # a header may claim terabytes
+    # A header may claim terabytes, and is read as Python's own words.
+    except (*_ZIP_ERRORS, KeyError, TypeError, MemoryError, SyntaxError, tokenize.TokenError) as error:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} cannot be read; {_REPLACE}") from error
-    well_formed = all(frame.shape[2:] == (3,) and frame.dtype == np.uint8 and frame.size for frame in frames)
+    well_formed = all(  # what is no array comes as bytes
+        isinstance(frame, np.ndarray) and frame.shape[2:] == (3,) and frame.dtype == np.uint8 and frame.size
+        for frame in frames
+    )
     if not len(frames) == len(scores) == count or not well_formed:
         raise ModelFileError(f"{path}: its {_GOLDEN_FILE} is inconsistent; {_REPLACE}")
     return GoldenSamples(frames, scores)

@@ -85,9 +85,20 @@ def try_model(config: ModelConfig, timeout_s: float = TIMEOUT_S) -> None:
         ModelFileError: as ``Trials.require``.
     """
     try:
+        request = msgspec.json.encode(config)
+    except UnicodeEncodeError as error:
+        raise ModelFileError(
+            f"{config.file}: its path, or that of its labels, is not UTF-8; rename what is not"
+        ) from error
+    try:
         done = subprocess.run(
-            [sys.executable, "-m", "edge.model_trial"],
-            input=msgspec.json.encode(config),
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "edge.model_trial",
+            ],  # -P: nothing from the folder where somebody happens to be
+            input=request,
             capture_output=True,
             check=False,
             timeout=timeout_s,

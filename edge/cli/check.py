@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import asdict
 
 from edge import PICTURE_SUFFIXES
+from edge.cli.frame import print_json
 from edge.cli.looking import frames_of
 from edge.errors import CameraError, OutboxError, OutboxInUseError, SightpostError, one_line
 from edge.value import Value
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     exit_code = 0
     for finding in findings(config):
         if arguments.json:
-            print(json.dumps(asdict(finding), ensure_ascii=False), flush=True)
+            print_json(asdict(finding))
         else:
             line = f"{'ok  ' if finding.ok else 'FAIL'}  {finding.subject:<18} {finding.message}"
             print(one_line(line), flush=True)
@@ -187,7 +187,7 @@ def _camera(name: str, config: Config) -> str:
 def _hot_folder(name: str, config: CameraConfig) -> str:
     """See that a daemon could work with it; opening it would take its pictures."""
     folder = Path(str(config.source))
-    if not folder.is_dir() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+    if not os.path.isdir(folder) or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):  # noqa: PTH112  refusals are no
         raise CameraError(
             f"camera {name}: {folder}: no folder that this user may write to; make it, or give the right to"
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.frame import complain
+from edge.cli.frame import complain, print_json
 from edge.cli.options import add_model_options, load_model, parse_roi, whole
 from edge.errors import PictureError, UsageError, one_line
 
@@ -55,9 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
             complain("sightpost", error)
             exit_code = error.exit_code
             continue
-        print(
-            _json(path, prediction, arguments.top) if arguments.json else _line(path, prediction, arguments.top, width)
-        )
+        if arguments.json:
+            print_json(_fields(path, prediction, arguments.top))
+        else:
+            print(_line(path, prediction, arguments.top, width))
     return exit_code
 
 
@@ -67,7 +67,7 @@ def _line(path: Path, prediction: Prediction, top: int, width: int) -> str:
     return one_line(f"{path!s:<{width}}  {said}{answers}")
 
 
-def _json(path: Path, prediction: Prediction, top: int) -> str:
+def _fields(path: Path, prediction: Prediction, top: int) -> dict[str, object]:
     best = [{"label": label, "score": round(score, 6)} for label, score in prediction.shown(top)]
     answer = {"picture": str(path), "label": prediction.label, "score": round(prediction.score, 6)}
-    return json.dumps({**answer, "top": best}, ensure_ascii=False)
+    return {**answer, "top": best}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.cli.frame import complain, print_json
 from edge.cli.options import add_model_options, load_model, parse_roi
-from edge.errors import PictureError, SightpostError, UsageError
+from edge.errors import PictureError, SightpostError, UsageError, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Embed each picture; one that cannot be read is reported and left out, and the others go on."""
     from edge.preprocess import read_picture
     from edge.runtime import EMBEDDING
-    from edge.vectors import unit
+    from edge.vectors import pack, unit
 
     model = load_model(arguments)
     if EMBEDDING not in model.engine.outputs:
@@ -55,13 +54,16 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             vector = model.predict(read_picture(path), roi=arguments.roi).embedding
         except PictureError as error:
-            print(f"sightpost: {error}", file=sys.stderr)
+            complain("sightpost", error)
             exit_code = error.exit_code
             continue
         assert vector is not None  # noqa: S101  the model has that output
         vector = unit(vector) if arguments.l2 else vector
         vectors.append(vector)
-        print(_json(path, vector) if arguments.json else _line(path, vector), flush=True)
+        if arguments.json:
+            print_json({"picture": str(path), "shape": list(vector.shape), "embedding": pack(vector, "list").data})
+        else:
+            print(_line(path, vector), flush=True)
     if arguments.out is not None and vectors:
         _write(arguments.out, vectors)
     return exit_code
@@ -70,14 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _line(path: Path, vector: npt.NDArray[np.float32]) -> str:
     shape = "×".join(str(size) for size in vector.shape)
     values = " ".join(f"{value:.3f}" for value in vector.ravel()[:_SHOWN])
-    return f"{path}  {shape}  {values}{' …' if vector.size > _SHOWN else ''}"
-
-
-def _json(path: Path, vector: npt.NDArray[np.float32]) -> str:
-    from edge.vectors import pack
-
-    values = pack(vector, "list").data
-    return json.dumps({"picture": str(path), "shape": list(vector.shape), "embedding": values}, ensure_ascii=False)
+    return one_line(f"{path}  {shape}  {values}{' …' if vector.size > _SHOWN else ''}")
 
 
 def _write(path: Path, vectors: list[npt.NDArray[np.float32]]) -> None:

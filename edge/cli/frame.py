@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -59,6 +60,16 @@ def complain(program: str, problem: object) -> None:
     print(f"{program}: {one_line(str(problem))}", file=sys.stderr)
 
 
+def print_json(fields: object, *, indent: int | None = None) -> None:
+    """Print JSON, at once, in letters that the output takes; what it lacks is escaped as JSON has it."""
+    text = json.dumps(fields, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(fields, indent=indent)
+    print(text, flush=True)
+
+
 def _mend_standard_streams() -> None:
     """See that there are three of them and that they take any text.
 
@@ -72,8 +83,9 @@ def _mend_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_output() -> None:

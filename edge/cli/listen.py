@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import base64
 import itertools
-import json
 import random
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from edge.cli.frame import print_json
 from edge.cli.options import device_id, whole
 from edge.errors import BrokerError
 
@@ -60,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     topics = Topics(config.mqtt.topic_prefix, arguments.device or config.device.id)
     messages = _messages(config, topics)
     for heard in messages if arguments.count is None else itertools.islice(messages, arguments.count):
-        print(
-            _raw(heard) if arguments.json else line(topics, heard.topic, heard.payload, retained=heard.retained),
-            flush=True,
-        )
+        if arguments.json:
+            print_json(_raw(heard))
+        else:
+            print(line(topics, heard.topic, heard.payload, retained=heard.retained), flush=True)
     return 0
 
 
@@ -95,12 +97,12 @@ def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
         waker.close()
 
 
-def _raw(heard: Heard) -> str:
+def _raw(heard: Heard) -> dict[str, Any]:
     try:
-        payload = json.loads(heard.payload)
+        payload = msgspec.json.decode(heard.payload)
     except (ValueError, RecursionError):
         payload = None
     fields = {"topic": heard.topic, "retained": heard.retained, "payload": payload}
     if payload is None and heard.payload:
         fields["payload_base64"] = base64.b64encode(heard.payload).decode("ascii")
-    return json.dumps(fields, ensure_ascii=False)
+    return fields

@@ -77,7 +77,10 @@ def parse_input(text: str) -> InputSpec:
     pairs = [item.partition("=") for item in text.split(",")]
     if not all(key and equals for key, equals, _ in pairs):
         raise UsageError(f"--input {text}: write it as KEY=VALUE,KEY=VALUE, e.g. scaling=0..1,color=rgb")
-    values = {key.strip(): int(value) if value.strip().isdecimal() else value.strip() for key, _, value in pairs}
+    try:
+        values = {key.strip(): int(value) if value.strip().isdecimal() else value.strip() for key, _, value in pairs}
+    except ValueError as error:  # Python reads no number of so many digits
+        raise UsageError(f"--input: {error}") from error
     return convert(values, InputSpec, path="", where="--input")
 
 
@@ -85,7 +88,10 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
     """A whole number within limits, for argparse."""
 
     def parse(text: str) -> int:
-        number = int(text) if text.strip().lstrip("+-").isdecimal() else None
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
         if number is None or not lowest <= number <= highest:
             raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {lowest} to {highest}")
         return number

@@ -159,4 +159,4 @@ def _working_on(path: Path, config: Config, what: str) -> AbstractContextManager
 
 
 def _target(to: Path, device: str, what: str) -> Path:
-    return to / f"{device}-{what}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl" if to.is_dir() else to
+    return to / f"{device}-{what}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl" if os.path.isdir(to) else to  # noqa: PTH112  refusals are no

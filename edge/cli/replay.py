@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from msgspec import structs
 
+from edge.cli.frame import print_json
 from edge.cli.options import add_model_options, load_model, parse_roi
 from edge.config import CameraConfig, WatchConfig
 from edge.errors import UsageError, one_line
@@ -75,6 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.clip:
         raise UsageError("CLIP is empty; give a video file or a folder of pictures")
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", arguments.clip):
+        raise UsageError(f"{arguments.clip}: has control characters in its name, or is not UTF-8; rename it")
     camera_config = CameraConfig(source=arguments.clip, pace="fast")
     if arguments.clip.startswith("scene:") or not camera_config.is_recording:
         raise UsageError(f"{arguments.clip}: not a recording; replay takes a video file or a folder of pictures")
@@ -181,7 +184,7 @@ class Report:
             score = None if math.isnan(answer.score) else round(answer.score, 6)  # JSON has no word for no number
             event = {"watch": name, "position_s": round(position_s, 3), "frame": number, "label": answer.label,
                      "previous": answer.previous, "score": score}  # fmt: skip
-            print(json.dumps(event, ensure_ascii=False), flush=True)
+            print_json(event)
         else:
             before = f"{answer.previous} → " if answer.previous else ""
             which = f"{name}: " if self._several else ""
@@ -202,7 +205,7 @@ class Report:
                 "damaged": damaged,
                 "rate_hz": round(rate_hz, 1),
             }
-            print(json.dumps({"summary": summary}))
+            print_json({"summary": summary})
             return
         left_out = f", {damaged} damaged ones left out" if damaged else ""
         print(f"{frames} frames{left_out}, {self._answers} answers, {self._events} events; {rate_hz:.0f} answers/s")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edge.cli.frame import complain
 from edge.errors import PictureError, UsageError, one_line
 from edge.strict import nearest
 
@@ -43,20 +45,34 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.watch not in config.watches:
         raise UsageError(f"{arguments.watch}: there is no such watch; {nearest(arguments.watch, list(config.watches))}")
     folder = Path(config.device.state_dir) / FOLDER / arguments.watch
-    rows = [(path, _beside(path)) for path in sorted(folder.glob("*.jpg"))]
-    if not rows:
+    paths = _pictures(folder)
+    if not paths:
         raise UsageError(f"{folder}: no pictures yet; does the watch have [watches.{arguments.watch}.samples]?")
     out = arguments.out or folder / "samples.csv"
     try:
         with out.open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow(("path", "label"))
-            for path, fields in rows:
-                table.writerow((_seen_from(out.parent, path), _label(fields)))
+            for path in paths:
+                table.writerow((_seen_from(out.parent, path), _label(_beside(path))))
     except OSError as error:
         raise PictureError(f"{out}: cannot be written: {error.strerror or error}") from error
-    print(one_line(f"{out}: {len(rows)} pictures; correct the labels that are wrong, then train with it"))
+    print(one_line(f"{out}: {len(paths)} pictures; correct the labels that are wrong, then train with it"))
     return 0
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Those that are there, whose names a table can hold."""
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix == ".jpg")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise PictureError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    strange = [path for path in found if re.search("[\ud800-\udfff]", path.name)]
+    for path in strange:
+        complain("sightpost", f"{path}: left out: its name is not UTF-8; rename it")
+    return [path for path in found if path not in strange]
 
 
 def _label(fields: dict[str, Any]) -> str:

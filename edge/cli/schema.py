@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING
+
+from edge.cli.frame import print_json
 
 if TYPE_CHECKING:
     from edge.cli.options import Commands
@@ -31,5 +32,5 @@ def run(_arguments: argparse.Namespace) -> int:
     """Print it."""
     from edge.config.schema import config_schema
 
-    print(json.dumps(config_schema(), indent=2, ensure_ascii=False))
+    print_json(config_schema(), indent=2)
     return 0

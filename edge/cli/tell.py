@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.cli.frame import print_json
 from edge.cli.options import device_id, seconds
 from edge.errors import BrokerError, UsageError
 
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     reply = _ask(config, Topics(config.mqtt.topic_prefix, arguments.device), tail, body, arguments.timeout_s)
     if not reply["ok"]:
         raise CommandError(f"{arguments.device}: {reply['error']}")
-    print(json.dumps(reply["result"], ensure_ascii=False))
+    print_json(reply["result"])
     return 0
 
 
@@ -76,7 +77,7 @@ def _pair(word: str) -> tuple[str, Any]:
         return key, value  # any text, and needs no quotes even where it is a number
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value
 
 

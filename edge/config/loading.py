@@ -46,7 +46,12 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, no TOML, or a key is unknown, missing, of a wrong type or value.
     """
     raw = read_toml(path, what="configuration")
-    return parse_config(raw, where=str(path), base=path.resolve().parent)
+    base = path.resolve().parent
+    try:
+        str(base).encode()
+    except UnicodeEncodeError as error:  # paths in it go to other processes, and into messages
+        raise ConfigError(f"{path}: the name of a folder that it lies in is not UTF-8; rename that") from error
+    return parse_config(raw, where=str(path), base=base)
 
 
 def parse_config(raw: dict[str, Any], *, where: str, base: Path) -> Config:

@@ -70,7 +70,7 @@ def test_another_operating_system_error_is_a_bug_and_shown_whole() -> None:
         outcome(raising(PermissionError(errno.EACCES, "denied")))
 
 
-@pytest.mark.parametrize("text", ["0", "65", "-1", "1.5", "x", "", "²", "9" * 30])
+@pytest.mark.parametrize("text", ["0", "65", "-1", "1.5", "x", "", "²", "9" * 30, "9" * 5000, "+-5"])
 def test_whole_numbers_outside_the_limits_are_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 64"):
         whole(1, 64)(text)
@@ -80,7 +80,9 @@ def test_whole_numbers_within_them() -> None:
     assert [whole(1, 64)(text) for text in ("1", " 7 ", "64")] == [1, 7, 64]
 
 
-@pytest.mark.parametrize("text", ["scaling", "=1", "scaling=0..2", "width_px=²", "width_px=0", "colour=rgb"])
+@pytest.mark.parametrize(
+    "text", ["scaling", "=1", "scaling=0..2", "width_px=²", "width_px=0", "colour=rgb", "width_px=" + "9" * 5000]
+)
 def test_input_settings_that_make_no_sense(text: str) -> None:
     with pytest.raises((UsageError, ConfigError), match=r"^--input"):
         parse_input(text)
