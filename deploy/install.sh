@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Turns a Debian or Raspberry Pi OS computer (64 bit) into a Sightpost appliance. Run it again to update: what is the same is left alone.
 set -euo pipefail
+umask 022 # the service's user reads what is installed, however careful the administrator's shell is
+unset CDPATH # with it, cd may go elsewhere, and says where
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 lock=$here/requirements/device.txt
