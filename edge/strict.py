@@ -52,9 +52,11 @@ def convert(raw: object, section: type[_S], *, path: str, where: str) -> _S:
     try:
         return msgspec.convert(raw, section, strict=True)
     except msgspec.ValidationError as error:
-        # Keys are known by now, so there is nothing odd in the path that the message ends with.
-        what, _, inner = str(error).partition(" - at ")
-    at = (path + inner.strip("`").removeprefix("$")).lstrip(".")
+        # Keys are known by now, so there is nothing odd in the path that the message ends with; a value may be odd.
+        text = str(error)
+    found = re.search(r" - at `\$([^`]*)`\Z", text)
+    what, inner = (text[: found.start()], found[1]) if found else (text, "")
+    at = (path + inner).lstrip(".")
     missing = re.search(r"missing required field `(.+)`", what)
     if missing:
         raise ConfigError(f"{where}: {_join(at, missing[1])}: this key is required")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -57,7 +58,8 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argp
 
 def complain(program: str, problem: object) -> None:
     """Print a problem on standard error, as one line whatever is in it."""
-    print(f"{program}: {one_line(str(problem))}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody hears it; the exit code says it as well
+        print(f"{program}: {one_line(str(problem))}", file=sys.stderr)
 
 
 def print_json(fields: object, *, indent: int | None = None) -> None:
@@ -84,7 +86,7 @@ def _mend_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8", closefd=False))
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -6,10 +6,13 @@ import argparse
 import errno
 import io
 import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import COMMANDS
 
 from edge.cli.frame import run_command
 from edge.cli.options import parse_input, seconds, whole
@@ -42,13 +45,16 @@ def test_a_line_keeps_every_letter_and_every_byte_of_a_name(text: str) -> None:
     assert one_line(text) == text
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_a_character_that_the_locale_lacks_ends_nothing(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+def test_a_character_that_the_locale_lacks_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, errors: str
+) -> None:
     buffer = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding=encoding, errors="strict"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding=encoding, errors=errors))
 
     def run(_: argparse.Namespace) -> int:
-        print("full → 猫 \udcff")
+        print("full → 猫 \ud800 \udcff")
         return 0
 
     assert outcome(run) == 0
@@ -63,6 +69,12 @@ def test_a_full_disk_behind_the_output_is_no_fault_of_the_program(capfd: pytest.
         os.dup2(kept, 1)
         os.close(kept)
     assert capfd.readouterr().err == "sightpost: No space left on device; free some space\n"
+
+
+def test_a_complaint_that_nobody_hears_keeps_its_exit_code() -> None:
+    words = [COMMANDS / "sightpost", "check", "--config", "missing.toml"]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(words, stderr=full, check=False).returncode == ConfigError.exit_code
 
 
 def test_another_operating_system_error_is_a_bug_and_shown_whole() -> None:

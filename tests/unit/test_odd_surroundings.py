@@ -14,6 +14,8 @@ from models import foreign_model, plain, tiny_model
 
 from edge.cli import main
 from edge.cli.frame import print_json
+from edge.config import load_config
+from edge.errors import ConfigError
 
 NOT_UTF8 = os.fsdecode(b"\xff")
 ENDLESS = "x" * 300
@@ -145,3 +147,10 @@ def test_a_value_nested_beyond_reason_is_refused_before_anything_is_told(
     words = ["tell", "porch", "interval", "gate", "interval_s=" + "[" * 3000]
     assert main([*words, "--config", configured(tmp_path)]) == 1
     assert "interval_s" in capsys.readouterr().err
+
+
+def test_a_wrong_value_may_read_like_the_end_of_a_message(tmp_path: Path) -> None:
+    config = Path(configured(tmp_path))
+    config.write_text(config.read_text() + 'kind = "a - at `$b`"\n')
+    with pytest.raises(ConfigError, match=r"watches\.gate\.kind: invalid enum value 'a - at `\$b`'$"):
+        load_config(config)
