@@ -197,9 +197,13 @@ class Watch:
         """Whether something has moved, an answer has yet to become the state, or the last one grows old."""
         if self._gate is None:
             return True
-        is_open_question = not self.embeds and not self._decision.is_settled
-        wanted = is_open_question or self._grows_old(frame.clock_s + self.cadence.interval_s)
+        wanted = self._is_undecided or self._grows_old(frame.clock_s + self.cadence.interval_s)
         return self._gate.lets_through(image, frame.clock_s, self.region.coverage(frame.image), wanted=wanted)
+
+    @property
+    def _is_undecided(self) -> bool:
+        """Whether more looks at the same could change the state."""
+        return not self.embeds and bool(self.labels) and not self._decision.is_settled
 
     def _grows_old(self, next_s: float) -> bool:
         """Whether half of ``max_age_s`` will have passed before the next look."""

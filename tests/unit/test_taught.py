@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,30 +135,45 @@ def look(gate: Watch, color: str, number: int) -> Answer:
 
 
 def test_a_watch_answers_with_what_it_was_taught_as_soon_as_it_was(lessons: Lessons, model: Model) -> None:
-    import time
-
     gate = Watch("gate", watch(kind="teach"), model, lessons)
-    gate.follow(time.localtime(0))
+    gate.follow(time.strptime("12:00", "%H:%M"))
     first = look(gate, "red", 0)
     assert (first.label, first.reason) == ("stale", "nothing is taught yet; see sightpost teach")
     for label, color in (("open", "red"), ("shut", "green")):
         Lessons(lessons._path, model).add(label, [seen(model, color, noise) for noise in range(3)])
-        gate.follow(time.localtime(0))
+        gate.follow(time.strptime("12:00", "%H:%M"))
     assert [look(gate, color, number).label for number, color in enumerate(("red", "green", "green"), 1)] == [
         "open", "shut", "shut"
     ]  # fmt: skip
     assert (gate.kind, gate.labels) == ("classify", ("open", "shut"))
     lessons._path.write_bytes(b"damaged")
-    gate.follow(time.localtime(0))
+    gate.follow(time.strptime("12:00", "%H:%M"))
     last = look(gate, "green", 4)
     assert last.label == "stale"
     assert "teach anew" in (last.reason or "")
 
 
+def test_a_watch_that_was_taught_nothing_asks_no_model_about_what_stays_the_same(
+    lessons: Lessons, model: Model
+) -> None:
+    gate = Watch("gate", watch(kind="teach", cadence="motion"), model, lessons)
+
+    def looks(first: int) -> int:
+        before = gate.tally.looks
+        for number in range(first, first + 10):
+            gate.follow(time.strptime("12:00", "%H:%M"))
+            frame = FakeCamera.frame(number, 100.0 * number, plain("red"))
+            if isinstance(gate.look(frame), np.ndarray):
+                gate.take(frame, model.predict(plain("red")))
+        return gate.tally.looks - before
+
+    assert looks(0) == 1
+    lessons.add("open", [seen(model, "red")])
+    assert looks(10) == 1, "what was taught meanwhile is asked for"
+
+
 @pytest.mark.parametrize("rules", [{"hold_frames": 3}, {"majority": 5}, {"smooth_s": 5.0}, {"cooldown_s": 8.0}])
 def test_the_state_may_be_a_label_that_was_forgotten(rules: dict[str, float], lessons: Lessons, model: Model) -> None:
-    import time
-
     for label, color in (("open", "red"), ("shut", "green")):
         lessons.add(label, [seen(model, color)])
     gate = Watch("gate", watch(kind="teach", **rules), model, lessons)
@@ -166,7 +182,7 @@ def test_the_state_may_be_a_label_that_was_forgotten(rules: dict[str, float], le
         if number == 6:
             Lessons(lessons._path, model).forget("open")
             Lessons(lessons._path, model).add("ajar", [seen(model, "blue")])
-        gate.follow(time.localtime(0))
+        gate.follow(time.strptime("12:00", "%H:%M"))
         answers.append(look(gate, "red" if number < 6 else "green", number))
     assert answers[5].label == "open"
     assert {answer.label for answer in answers[6:]} <= {"open", "shut"}
@@ -177,12 +193,10 @@ def test_the_state_may_be_a_label_that_was_forgotten(rules: dict[str, float], le
 def test_a_look_on_command_at_a_dark_camera_says_what_was_taught_or_nothing(
     taught: bool, lessons: Lessons, model: Model
 ) -> None:
-    import time
-
     if taught:
         lessons.add("open", [seen(model, "red")])
     gate = Watch("gate", watch(kind="teach"), model, lessons)
-    gate.follow(time.localtime(0))
+    gate.follow(time.strptime("12:00", "%H:%M"))
     gate.ask(Future())
     frame = FakeCamera.frame(0, 100.0, plain("red"))
     assert isinstance(gate.look(frame, untrusted="dark"), np.ndarray)
