@@ -92,12 +92,8 @@ def try_model(config: ModelConfig, timeout_s: float = TIMEOUT_S) -> None:
         ) from error
     try:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "edge.model_trial",
-            ],  # -P: nothing from the folder where somebody happens to be
+            # -P: nothing from the folder where somebody happens to be
+            [sys.executable, "-P", "-m", "edge.model_trial"],
             input=request,
             capture_output=True,
             check=False,

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _S = TypeVar("_S", bound="msgspec.Struct")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8; a file's name or an argument of other bytes cannot."""
+    return re.search("[\ud800-\udfff]", text) is None
+
+
 def read_toml(path: Path, *, what: str) -> dict[str, Any]:
     """Parse a TOML file; ``what`` names its purpose in messages.
 

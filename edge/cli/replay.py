@@ -14,7 +14,7 @@ from edge.cli.frame import print_json
 from edge.cli.options import add_model_options, load_model, parse_roi
 from edge.config import CameraConfig, WatchConfig
 from edge.errors import UsageError, one_line
-from edge.strict import convert, nearest
+from edge.strict import convert, is_utf8, nearest
 
 if TYPE_CHECKING:
     import argparse
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.clip:
         raise UsageError("CLIP is empty; give a video file or a folder of pictures")
-    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", arguments.clip):
+    if re.search(r"[\x00-\x1f\x7f]", arguments.clip) or not is_utf8(arguments.clip):
         raise UsageError(f"{arguments.clip}: has control characters in its name, or is not UTF-8; rename it")
     camera_config = CameraConfig(source=arguments.clip, pace="fast")
     if arguments.clip.startswith("scene:") or not camera_config.is_recording:

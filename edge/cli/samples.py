@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import msgspec
 
 from edge.cli.frame import complain
 from edge.errors import PictureError, UsageError, one_line
-from edge.strict import nearest
+from edge.strict import is_utf8, nearest
 
 if TYPE_CHECKING:
     import argparse
@@ -69,7 +68,7 @@ def _pictures(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise PictureError(f"{folder}: cannot be read: {error.strerror or error}") from error
-    strange = [path for path in found if re.search("[\ud800-\udfff]", path.name)]
+    strange = [path for path in found if not is_utf8(path.name)]
     for path in strange:
         complain("sightpost", f"{path}: left out: its name is not UTF-8; rename it")
     return [path for path in found if path not in strange]

@@ -17,7 +17,7 @@ from edge.config.sparkplug import SparkplugConfig
 from edge.config.values import NAME_PATTERN, Name, Section
 from edge.config.watch import WatchConfig
 from edge.errors import ConfigError
-from edge.strict import convert, nearest, read_toml, shown
+from edge.strict import convert, is_utf8, nearest, read_toml, shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,10 +47,8 @@ def load_config(path: Path) -> Config:
     """
     raw = read_toml(path, what="configuration")
     base = path.resolve().parent
-    try:
-        str(base).encode()
-    except UnicodeEncodeError as error:  # paths in it go to other processes, and into messages
-        raise ConfigError(f"{path}: the name of a folder that it lies in is not UTF-8; rename that") from error
+    if not is_utf8(str(base)):  # paths in it go to other processes, and into messages
+        raise ConfigError(f"{path}: the name of a folder that it lies in is not UTF-8; rename that")
     return parse_config(raw, where=str(path), base=base)
 
 

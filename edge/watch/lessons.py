@@ -15,6 +15,7 @@ from edge.answer import STALE, UNKNOWN
 from edge.durable import replace_file
 from edge.errors import SightpostError
 from edge.packed import PackedArray
+from edge.strict import is_utf8
 from edge.vectors import pack, unit, unpack
 from edge.watch.taught import Taught, direction
 
@@ -167,7 +168,7 @@ def fault_of(label: str) -> str | None:
         return "is empty"
     if label in (UNKNOWN, STALE):
         return "has a meaning of its own"
-    if any("\ud800" <= letter <= "\udfff" for letter in label):  # what Python makes of other bytes
+    if not is_utf8(label):
         return "is no UTF-8 text"
     return None
 
