@@ -279,6 +279,10 @@ class Daemon:
         changed = difference(self._config, config, replaced=self._lineup.replaced())
         if changed.restart is not None:
             raise ConfigError(f"{changed.restart}: this takes a restart: systemctl restart sightpost")
+        if config.sparkplug is not None:
+            from edge.sparkplug.payload import require_protobuf
+
+            require_protobuf()
         lineup = Lineup.of(config, self._lineup, changed)
         if changed.looking:
             replaced = self._observer.replace(lineup.lookouts())

@@ -7,6 +7,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from edge.throttle import Throttle
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,6 +26,7 @@ class Notifier:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
+        self._throttle = Throttle()
         own = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._watchdog_us = int(environment.get("WATCHDOG_USEC", "0")) if own else 0
 
@@ -58,9 +61,6 @@ class Notifier:
             try:
                 channel.sendto(message.encode(), address)
             except OSError as error:  # whatever systemd does then, looking and publishing go on
-                logger.warning(
-                    "systemd does not hear %s at %s: %s",
-                    message.split(maxsplit=1)[0],
-                    self._address,
-                    error.strerror or error,
-                )
+                what = message.split(maxsplit=1)[0]
+                if self._throttle.allows(what):
+                    logger.warning("systemd does not hear %s at %s: %s", what, self._address, error.strerror or error)

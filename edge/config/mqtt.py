@@ -75,9 +75,11 @@ class MqttConfig(Section, frozen=True, kw_only=True):
         keys = ["host", *(f"fallback_hosts[{position}]" for position in range(len(self.fallback_hosts)))]
         for key, (host, port) in zip(keys, self.addresses(), strict=True):
             if not _is_name(host):
+                before, at, name = host.rpartition("@")  # before it there may be a password
                 raise ConfigError(
-                    f"{where}: mqtt.{key}: {host[:80]!r} is no host name; give a name or address alone, "
-                    "e.g. broker.local (the port goes into mqtt.port)"
+                    f"{where}: mqtt.{key}: {('***' * bool(before) + at + name)[:80]!r} is no host name; give a name or "
+                    "address alone, e.g. broker.local (the port goes into mqtt.port"
+                    f"{', a user into mqtt.username and mqtt.password_file' if at else ''})"
                 )
             if not 1 <= port <= _PORT_MAX:
                 raise ConfigError(f"{where}: mqtt.{key}: there is no port {port}; give 1 to {_PORT_MAX}")
@@ -102,4 +104,4 @@ def _is_name(host: str) -> bool:
         host.encode("idna")  # as it is done before a name is looked up
     except UnicodeError:
         return False
-    return not re.search(r"[\s/]", host)
+    return not re.search(r"[\s/@]", host) and host.count(":") != 1  # more of these are in an IPv6 address

@@ -77,7 +77,12 @@ def connect(path: Path, *, max_bytes: int, new_epoch: str) -> sqlite3.Connection
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open a second connection, which only reads and never waits for the first."""
     connection = _connection(path)
-    connection.execute("PRAGMA query_only = 1")
+    try:
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # opens its files while they are there
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

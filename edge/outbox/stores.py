@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -222,9 +223,7 @@ class Stores:
 
     def _forget_memory(self) -> None:
         os.close(self._locks.pop(self._folder / self._path.name))
-        for leftover in self._folder.iterdir():
-            leftover.unlink()
-        self._folder.rmdir()
+        shutil.rmtree(self._folder, ignore_errors=True)  # somebody may have tidied up before
 
     def _open_disk(self, *, thorough: bool = False) -> OpenStore:
         self._lock(self._path)

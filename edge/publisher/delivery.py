@@ -175,7 +175,13 @@ class Delivery:
             if not self._again:
                 return None
             self._rest_s = max(0.0, self._again[0].due_s - self._monotonic())
-            return self._again.popleft().record if self._rest_s == 0.0 else None
+            if self._rest_s > 0.0:
+                return None
+            record = self._again.popleft().record
+            if not record.retain or self._said[record.topic] == record.id:
+                return record
+            del self._attempts[record.id]  # a newer one has been said meanwhile
+            return self._next()
         if not self._events and self._more_events:
             self._events.extend(self._outbox.events(self._last_event, limit=_READ_AHEAD))
             self._more_events = bool(self._events)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,7 +24,7 @@ from edge.sparkplug.payload import DataType, Metric, encode, read_flags, require
 from edge.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from edge.config import SparkplugConfig
     from edge.messages import DeviceStatusMessage, Topics
@@ -155,13 +156,17 @@ class Node:
         self._told_s: dict[str, float] = {}
 
     def _event(self, record: Record, watch: str, fields: dict[str, Any]) -> Notice:
-        if f"{watch}/state" not in self._names:
-            return self._birth()  # its state, which was committed with it, makes it known
+        name = f"{watch}/state"
+        if name not in self._names:  # new, or gone from the configuration and left in the backlog
+            first = said(name, fields)
+            self._names.add(name)
+            self._told_s[watch] = -math.inf if record.earlier else record.stamp.monotonic_s
+            return self._birth({name: first})
         told_s = self._told_s.get(watch)
         historical = told_s is not None and (record.earlier or record.stamp.monotonic_s <= told_s)
         if not historical:
             self._told_s[watch] = -math.inf if record.earlier else record.stamp.monotonic_s
-        return self._data(said(f"{watch}/state", fields, historical=historical))
+        return self._data(said(name, fields, historical=historical))
 
     def _state(self, record: Record, name: str, payload: bytes, standing: Standing) -> Notice | None:
         if self._told_ids.get(record.topic) == record.id:
@@ -180,8 +185,8 @@ class Node:
         if kind == "state":
             self._told_s[watch] = -math.inf if record.earlier else record.stamp.monotonic_s
 
-    def _birth(self) -> Notice:
-        """Tell every metric there is, with what is known of it; from here on the sequence counts anew."""
+    def _birth(self, told: Mapping[str, list[Metric]] = MappingProxyType({})) -> Notice:
+        """Tell every metric there is, with what is known or ``told`` of it; from here on the sequence counts anew."""
         self._birth_wanted = False
         self._sequence = 0
         now_ms = self._now_ms()
@@ -193,9 +198,9 @@ class Node:
             *unknown("gap", now_ms),
         ]
         known = {record.topic.removeprefix(self._base): record for record in self._states() if record.payload}
-        self._names.update(name for name in known if name.endswith("/state") or name.startswith("camera/"))
+        self._names.update(filter(_has_metrics, known))
         for name in sorted(self._names):
-            metrics += self._current(name, known.get(name)) or unknown(name, now_ms)
+            metrics += told.get(name) or self._current(name, known.get(name)) or unknown(name, now_ms)
         return self._sent("NBIRTH", metrics)
 
     def _current(self, name: str, state: Record | None) -> list[Metric]:
@@ -251,3 +256,11 @@ class Node:
 
     def _now_ms(self) -> int:
         return max(0, round(self._clock() * 1000))
+
+
+def _has_metrics(name: str) -> bool:
+    """Whether a birth tells of what is retained there; a watch may be named ``camera``."""
+    match name.split("/"):
+        case [_, "state"] | ["camera", _, "status"]:
+            return True
+    return False

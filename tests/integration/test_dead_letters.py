@@ -26,7 +26,7 @@ from edge.record import Post
 from edge.throttle import Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Version = Literal["5", "3.1.1"]
@@ -142,6 +142,19 @@ class Moody:
         return acks
 
 
+def sender(outbox: Outbox, moody: Moody, clock: Callable[[], float]) -> Delivery:
+    return Delivery(
+        outbox,
+        cast("Session", moody),
+        dialect=Plain(TOPICS),
+        misfits=Misfits(20),
+        pace=Pace(0, 0.0),
+        timekeeper=Timekeeper(clock, clock, lambda: "unknown", ""),
+        monotonic=clock,
+        throttle=Throttle(),
+    )
+
+
 @pytest.mark.parametrize(("refusals", "delivered", "refused"), [(3, 2, 0), (5, 1, 1)])
 def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
     outbox: Outbox, refusals: int, delivered: int, refused: int
@@ -150,16 +163,7 @@ def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
     outbox.put(Post("sightpost/porch/gate/event", b"first"))
     assert outbox.flush(10)
     moody = Moody(refusals)
-    delivery = Delivery(
-        outbox,
-        cast("Session", moody),
-        dialect=Plain(TOPICS),
-        misfits=Misfits(20),
-        pace=Pace(0, 0.0),
-        timekeeper=Timekeeper(lambda: now_s, lambda: now_s, lambda: "unknown", ""),
-        monotonic=lambda: now_s,
-        throttle=Throttle(),
-    )
+    delivery = sender(outbox, moody, lambda: now_s)
     delivery.fill()
     outbox.put(Post("sightpost/porch/gate/event", b"second"))
     assert outbox.flush(10)
@@ -175,3 +179,24 @@ def test_a_refusal_that_may_pass_is_tried_again_for_a_while(
     assert 7.0 <= now_s <= 16.0
     assert outbox.flush(10)
     assert (outbox.stats().delivered, outbox.stats().refused) == (delivered, refused)
+
+
+def test_a_state_that_was_refused_for_a_while_never_replaces_a_newer_one(outbox: Outbox) -> None:
+    now_s = 0.0
+    topic = "sightpost/porch/gate/state"
+    outbox.put(Post(topic, b"old", retain=True))
+    assert outbox.flush(10)
+    moody = Moody(refusals=1)
+    delivery = sender(outbox, moody, lambda: now_s)
+    delivery.fill()
+    delivery.settle(moody.acks())
+    outbox.put(Post(topic, b"new", retain=True))
+    outbox.put(Post("sightpost/porch/gate/event", b"event"))
+    assert outbox.flush(10)
+    delivery.look()
+    for _ in range(20):
+        delivery.fill()
+        delivery.settle(moody.acks())
+        now_s += 1.0
+    assert moody.sent == [b"old", b"new", b"event"]
+    assert delivery.idle

@@ -200,3 +200,21 @@ def test_a_wrong_configuration_changes_nothing_and_is_told(device: Device, broke
             eventually(lambda: told() is None, 60, f"after {name}")
         assert device.decoders() == before
         assert subscriber.payloads("porch/status")[-1]["status"] == "online"
+
+
+def test_a_dialect_whose_library_is_not_installed_is_refused_and_nothing_ends(
+    tmp_path: Path, broker: Broker, other_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "sitecustomize.py").write_text('import sys\nsys.modules["google.protobuf"] = None\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    one = Device(tmp_path, broker, other_broker)
+    one.write("gate@yard")
+    one.start()
+    with Subscriber(broker.port) as subscriber:
+        sees(subscriber, "gate")
+        one.write("gate@yard", more='[sparkplug]\ngroup_id = "plant"\n')
+        one.reload()
+        eventually(lambda: "protobuf" in (subscriber.payloads("porch/status")[-1]["config_error"] or ""))
+        assert subscriber.payloads("porch/status")[-1]["status"] == "online"
+    one.stop()

@@ -244,3 +244,31 @@ def test_a_damaged_record_is_set_aside_and_the_rest_flows(outbox: Outbox, start:
         assert outbox.flush(10)
         assert outbox.stats().refused == 2
         assert_sequence(host)
+
+
+def test_a_watch_named_camera_is_a_watch(outbox: Outbox, start: Start, broker: Broker) -> None:
+    outbox.put(*change("open", watch="camera"))
+    outbox.put(Post("sightpost/porch/camera/image", b"\xff\xd8", retain=True))
+    outbox.put(Post("sightpost/porch/camera/status", b"{}", retain=True))
+    with Host(broker.port) as host:
+        start(broker.port)
+        eventually(lambda: empty(outbox) and host.of("NBIRTH"))
+        [birth] = host.of("NBIRTH")
+        assert birth.values["camera/label"] == "open"
+        assert not {"camera/status", "camera/image/status"} & birth.values.keys()
+
+
+def test_the_backlog_of_a_watch_that_is_gone_is_told_event_by_event(
+    outbox: Outbox, start: Start, broker: Broker
+) -> None:
+    for label in ("open", "shut", "ajar"):
+        outbox.put(*change(label, watch="old"))
+    outbox.put(Post("sightpost/porch/old/state", b"", retain=True))
+    with Host(broker.port) as host:
+        start(broker.port)
+        eventually(lambda: empty(outbox))
+        assert outbox.flush(10)
+        told = [each.values["old/label"] for each in host.told if "old/label" in each.values]
+        assert [label for label in told if label is not None] == ["open", "shut", "ajar"]
+        assert len(host.of("NBIRTH")) <= 2
+        assert_sequence(host)

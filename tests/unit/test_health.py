@@ -51,3 +51,10 @@ def test_a_sign_of_life_is_due_twice_as_often_as_systemd_asks() -> None:
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     assert Notifier(environment).watchdog_s == 15.0
     assert Notifier({**environment, "WATCHDOG_PID": "1"}).watchdog_s is None, "meant for another process"
+
+
+def test_a_systemd_that_never_hears_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
+    for _ in range(100):
+        notifier.alive()
+    assert len(caplog.records) == 1

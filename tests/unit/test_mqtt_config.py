@@ -44,3 +44,19 @@ def test_a_wrong_broker_of_a_cluster_is_named(wrong: str, complaint: str) -> Non
     raw = COMPLETE | {"mqtt": {"fallback_hosts": ["b", wrong]}}
     with pytest.raises(ConfigError, match=rf"mqtt\.fallback_hosts\[1\].*{complaint}"):
         parse_config(raw, where="edge.toml", base=Path("/"))
+
+
+@pytest.mark.parametrize(
+    "host", ["mqtt://anna:secret@broker.local", "anna:secret@broker.local", "anna:se@cret@broker:1"]
+)
+@pytest.mark.parametrize("key", ["host", "fallback_hosts"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(host: str, key: str) -> None:
+    raw = COMPLETE | {"mqtt": {key: host if key == "host" else [host]}}
+    with pytest.raises(ConfigError, match=rf"mqtt\.{key}.*broker.*mqtt\.password_file") as refused:
+        parse_config(raw, where="edge.toml", base=Path("/"))
+    assert "cret" not in str(refused.value)
+
+
+def test_a_port_beside_the_host_is_told_where_it_goes() -> None:
+    with pytest.raises(ConfigError, match=r"mqtt\.host: 'broker:1883'.*mqtt\.port"):
+        parse_config(COMPLETE | {"mqtt": {"host": "broker:1883"}}, where="edge.toml", base=Path("/"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +193,20 @@ def test_a_folder_of_somebody_else_is_not_used(open_stores: Open, disk: Disk, me
 def test_a_service_keeps_it_where_systemd_says() -> None:
     assert stores.memory_folder({"RUNTIME_DIRECTORY": "/run/sightpost:/run/more"}) == Path("/run/sightpost")
     assert stores.memory_folder({}) == stores.MEMORY
+
+
+def test_memory_that_somebody_has_tidied_away_is_returned_from_all_the_same(
+    open_stores: Open, disk: Disk, time: Time, memory: Path
+) -> None:
+    opened = open_stores()
+    in_trouble(opened, disk, time)
+    opened.commit(batch(happened("in memory")))
+    assert opened.in_memory
+    [folder] = memory.iterdir()
+    shutil.rmtree(folder)  # as logind does with a user's at the end of a session
+    disk.error = None
+    time.monotonic_s += 10
+    opened.commit(batch(happened("on the disk")))
+    assert not opened.in_memory
+    assert words(opened)[-2:] == ["in memory", "on the disk"]
+    opened.close()
