@@ -172,16 +172,7 @@ class Delivery:
             self._said[topic] = record.id
             return record
         if self._attempts:  # what comes later waits, so that the order changes as little as can be
-            if not self._again:
-                return None
-            self._rest_s = max(0.0, self._again[0].due_s - self._monotonic())
-            if self._rest_s > 0.0:
-                return None
-            record = self._again.popleft().record
-            if not record.retain or self._said[record.topic] == record.id:
-                return record
-            del self._attempts[record.id]  # a newer one has been said meanwhile
-            return self._next()
+            return self._next_attempt()
         if not self._events and self._more_events:
             self._events.extend(self._outbox.events(self._last_event, limit=_READ_AHEAD))
             self._more_events = bool(self._events)
@@ -194,6 +185,19 @@ class Delivery:
             self._pace.spend()
         self._last_event = self._events.popleft()
         return self._last_event
+
+    def _next_attempt(self) -> Record | None:
+        """What was put back for a while, when its time has come."""
+        while self._again:
+            self._rest_s = max(0.0, self._again[0].due_s - self._monotonic())
+            if self._rest_s > 0.0:
+                return None
+            record = self._again.popleft().record
+            if not record.retain or self._said[record.topic] == record.id:
+                return record
+            del self._attempts[record.id]  # a newer state has been said meanwhile
+        self._rest_s = 0.0 if not self._attempts else self._rest_s
+        return None
 
     def _take_pictures(self, dirty: Iterable[Record]) -> None:
         for record in dirty:
