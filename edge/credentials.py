@@ -32,14 +32,14 @@ def locate(name: str, key: str, *, error: type[SightpostError], environment: Map
 
 
 def read_secret(name: str, key: str, *, error: type[SightpostError]) -> str:
-    """Read the secret in the file that the configuration names at ``key``; a line end after it does not count.
+    """Read the secret in the file that the configuration names at ``key``; without a byte order mark and a line end.
 
     Raises:
         SightpostError: of the class ``error``: it cannot be read.
     """
     path = locate(name, key, error=error)
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else "not UTF-8"
         raise error(f"{path}: cannot read the password ({reason}): see {key}") from failure

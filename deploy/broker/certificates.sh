@@ -81,6 +81,8 @@ init() {
   revoked_list
 }
 
+own_name() { [[ ${1,,} != ca ]] || fail "$1: the files of the authority itself have this name; take another one"; }
+
 # Goes to a new file first: what is in use stays whole until the new one is.
 issue() {
   local kind=$1 name=$2 days=$3
@@ -100,6 +102,7 @@ broker() {
     [[ $name =~ ^[A-Za-z0-9.:_-]+$ ]] || fail "$name: no host name or address"
     if [[ $name =~ ^[0-9.]+$ || $name == *:* ]]; then names+=",IP:$name"; else names+=",DNS:$name"; fi
   done
+  own_name "$1"
   settings "${names#,}"
   issue broker "$1" $broker_days
 }
@@ -107,11 +110,13 @@ broker() {
 device() {
   # As device.id in edge.toml: the name becomes a part of topics in the broker's access rules.
   [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$ ]] || fail "$1: take letters, digits, - and _, at most 64, as in device.id"
+  own_name "$1"
   settings
   issue device "$1" $device_days
 }
 
 revoke() {
+  own_name "$1"
   [[ -e $folder/$1.crt ]] || fail "$folder/$1.crt: there is no such certificate"
   settings
   run ca -config "$folder/.openssl.cnf" -revoke "$folder/$1.crt"

@@ -70,8 +70,12 @@ class MqttConfig(Section, frozen=True, kw_only=True):
         """Find what the types cannot.
 
         Raises:
-            ConfigError: a host is no host name.
+            ConfigError: a host is no host name, or a secret is there without whose it is, and would never be shown.
         """
+        if self.password_file is not None and self.username is None:
+            raise ConfigError(f"{where}: mqtt.username: is missing; password_file is of no use without it")
+        if self.tls and self.tls.key_file is not None and self.tls.cert_file is None:
+            raise ConfigError(f"{where}: mqtt.tls.cert_file: is missing; key_file is of no use without it")
         keys = ["host", *(f"fallback_hosts[{position}]" for position in range(len(self.fallback_hosts)))]
         for key, (host, port) in zip(keys, self.addresses(), strict=True):
             if not _is_name(host):

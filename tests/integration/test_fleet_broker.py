@@ -192,6 +192,16 @@ def test_a_revoked_device_stays_outside_and_a_renewed_one_comes_in(tmp_path: Pat
     assert len([line for line in listed.splitlines() if line.startswith("revoked") and " lost " in line]) == 1
 
 
+@pytest.mark.parametrize("command", [("device", "ca"), ("device", "CA"), ("broker", "ca"), ("revoke", "ca")])
+def test_nobody_takes_the_place_of_the_authority_itself(authority: Path, command: tuple[str, str]) -> None:
+    """Its key is ``ca.key``; overwritten, no device could ever be renewed."""
+    before = (authority / "ca.key").read_bytes()
+    words = [DEPLOY / "certificates.sh", authority, *command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, (authority / "ca.key").read_bytes()) == (1, before)
+    assert "take another one" in done.stderr
+
+
 def test_keys_are_for_their_owner_alone(authority: Path) -> None:
     assert {oct(key.stat().st_mode & 0o777) for key in authority.glob("*.key")} == {"0o600"}
 

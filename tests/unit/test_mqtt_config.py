@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.config import parse_config
-from edge.errors import ConfigError
+from edge.credentials import read_secret
+from edge.errors import BrokerError, ConfigError
 
 COMPLETE = {
     "device": {"id": "porch"},
@@ -18,14 +19,31 @@ COMPLETE = {
 
 
 def test_files_are_seen_from_the_configuration_but_credentials_are_not() -> None:
-    tls = {"ca_file": "ca.pem", "key_file": "credential:key"}
-    raw = COMPLETE | {"mqtt": {"password_file": "credential:password", "tls": tls}}
+    tls = {"ca_file": "ca.pem", "cert_file": "/porch.pem", "key_file": "credential:key"}
+    raw = COMPLETE | {"mqtt": {"username": "porch", "password_file": "credential:password", "tls": tls}}
     mqtt = parse_config(raw, where="edge.toml", base=Path("/etc/sightpost")).mqtt
     assert mqtt.password_file == "credential:password"  # noqa: S105  the name of one
     assert mqtt.tls is not None
     assert mqtt.tls.ca_file == "/etc/sightpost/ca.pem"
-    assert mqtt.tls.cert_file is None
+    assert mqtt.tls.cert_file == "/porch.pem"
     assert mqtt.tls.key_file == "credential:key"
+
+
+@pytest.mark.parametrize(
+    ("mqtt", "missing"),
+    [
+        ({"password_file": "secret"}, "username"),
+        ({"tls": {"key_file": "porch.key"}}, "tls.cert_file"),
+    ],
+)
+def test_a_secret_without_whose_it_is_would_never_be_shown(mqtt: dict[str, object], missing: str) -> None:
+    with pytest.raises(ConfigError, match=rf"mqtt\.{missing}: is missing"):
+        parse_config(COMPLETE | {"mqtt": mqtt}, where="edge.toml", base=Path("/"))
+
+
+def test_a_secret_may_come_from_an_editor_that_marks_its_files(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfopen sesame\r\n")
+    assert read_secret(str(tmp_path / "secret"), "mqtt.password_file", error=BrokerError) == "open sesame"
 
 
 def test_an_empty_table_asks_for_tls_and_none_does_without() -> None:
