@@ -47,6 +47,10 @@ class DamagedStoreError(Exception):
     """The file is no sound store of this version: it must be set aside."""
 
 
+TROUBLE = (sqlite3.Error, DamagedStoreError, UnicodeDecodeError)
+"""What opening and reading may raise; the last one comes from SQLite's words about a schema that is no text."""
+
+
 def connect(path: Path, *, max_bytes: int, new_epoch: str) -> sqlite3.Connection:
     """Open the file for writing, or make it, durable from the first transaction on.
 
@@ -123,7 +127,11 @@ def check(connection: sqlite3.Connection, *, budget_s: float | None) -> None:
 def is_damage(error: Exception) -> bool:
     """Tell damage to the file from trouble with the disk or the caller."""
     codes = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-    return isinstance(error, DamagedStoreError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
+    if isinstance(error, DamagedStoreError | UnicodeDecodeError):
+        return True
+    if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+        return True  # not from SQLite but from Python: a text in it is no UTF-8
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def set_aside(path: Path, clock: Callable[[], float]) -> Path:

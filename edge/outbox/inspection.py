@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -57,7 +56,7 @@ def looking_into(path: Path) -> Iterator[Reader]:
             yield reader
         finally:
             reader.close()
-    except (sqlite3.Error, file.DamagedStoreError) as error:
+    except file.TROUBLE as error:
         raise OutboxError(explain(path, error)) from error
 
 
@@ -83,7 +82,7 @@ def working_on(path: Path, limits: Limits, sources: Sources, *, what: str) -> It
         finally:
             opened.reader.close()
             opened.store.close()
-    except sqlite3.Error as error:
+    except file.TROUBLE as error:
         raise OutboxError(explain(path, error)) from error
     finally:
         os.close(descriptor)

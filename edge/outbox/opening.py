@@ -47,7 +47,7 @@ def open_store(path: Path, limits: Limits, sources: Sources, *, thorough: bool =
     """
     try:
         return _open_sound(path, limits, sources, thorough=thorough)
-    except (file.DamagedStoreError, sqlite3.Error) as error:
+    except file.TROUBLE as error:
         if not file.is_damage(error):
             raise OutboxError(explain(path, error)) from error
         aside = file.set_aside(path, sources.clock)
@@ -61,7 +61,7 @@ def open_store(path: Path, limits: Limits, sources: Sources, *, thorough: bool =
         opened = _open_sound(path, limits, sources, thorough=False)
         opened.store.commit(Batch(losses=(Loss("damaged", None, None, sources.clock()),)))
         return opened
-    except (file.DamagedStoreError, sqlite3.Error) as error:
+    except file.TROUBLE as error:
         raise OutboxError(explain(path, error)) from error
 
 

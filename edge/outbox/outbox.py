@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from edge.errors import OutboxError
 from edge.messages import OutboxStatus
+from edge.outbox import file
 from edge.outbox.batch import Limits, Sources
 from edge.outbox.opening import explain
 from edge.outbox.stores import MEMORY, RETURN_S, Stores
@@ -146,7 +146,7 @@ class Outbox:
         with self._stores.reading:
             try:
                 records = self._stores.current.reader.states(only_dirty=only_dirty)
-            except sqlite3.Error as error:
+            except file.TROUBLE as error:
                 return self._doubt(error)
         return [record for record in records if record.id not in settled]
 
@@ -161,7 +161,7 @@ class Outbox:
                     number = records[-1].number
                     if unsettled := [record for record in records if record.id not in settled]:
                         return unsettled
-            except sqlite3.Error as error:
+            except file.TROUBLE as error:
                 return self._doubt(error)
         return []
 
@@ -173,7 +173,7 @@ class Outbox:
         """Note that a broker does not want this record: it is put among the dead letters."""
         self._waiting.settle(record, reason)
 
-    def _doubt(self, error: sqlite3.Error) -> list[Record]:
+    def _doubt(self, error: Exception) -> list[Record]:
         """Have the writing thread open the file anew, and look for damage."""
         self._stores.note(error)
         self._waiting.hurry()
@@ -208,7 +208,7 @@ class Outbox:
         failing = self.failing
         try:
             self._stores.commit(batch)
-        except (sqlite3.Error, OutboxError) as error:
+        except (*file.TROUBLE, OutboxError) as error:
             self._stores.note(error)
             message = explain(self._path, error)
             if self._throttle.allows(message):

@@ -12,6 +12,10 @@ from edge.value import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
+_AT_ONCE = 1000
+_TYPES = (str, str, bytes, int, float, float, int)
+_PRIORITIES = frozenset(Priority)
+
 
 class DeadLetter(Value, frozen=True):
     """What a broker did not want, why, and when it said so (UTC seconds since 1970, as ``clock_s`` of the putting)."""
@@ -96,8 +100,17 @@ class Reader:
         return Ledger(**dict(self._connection.execute("SELECT name, count FROM ledger")))
 
     def check(self, *, budget_s: float | None = None) -> None:
-        """Look for damage; see ``file.check``."""
+        """Look for damage; see ``file.check``. What SQLite thinks is sound may still be no records.
+
+        Raises:
+            DamagedStoreError, sqlite3.Error: there is some.
+        """
         file.check(self._connection, budget_s=budget_s)
+        if budget_s is None:
+            number = 0
+            while records := self.events(number, limit=_AT_ONCE):
+                number = records[-1].number
+            self.states(only_dirty=False)
 
     def close(self) -> None:
         """Close the connection."""
@@ -114,6 +127,9 @@ class Reader:
         monotonic_s: float,
         run: int,
     ) -> Record:
+        values = (id_, topic, payload, priority, clock_s, monotonic_s, run)
+        if tuple(map(type, values)) != _TYPES or priority not in _PRIORITIES:
+            raise file.DamagedStoreError(f"record {number} makes no sense")
         return Record(
             number=number,
             id=id_,

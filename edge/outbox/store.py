@@ -299,9 +299,12 @@ class Store:
 
     def _age_s(self, stamp: Stamp, *, earlier: bool) -> float:
         """Seconds since a stamp. The wall clock may jump: it only counts across runs, and only if it had been set."""
-        if not earlier:
-            return self._sources.monotonic() - stamp.monotonic_s
-        return max(0.0, self._sources.clock() - stamp.clock_s) if stamp.clock_s >= _PLAUSIBLE_CLOCK_S else 0.0
+        try:
+            if not earlier:
+                return self._sources.monotonic() - stamp.monotonic_s
+            return max(0.0, self._sources.clock() - stamp.clock_s) if stamp.clock_s >= _PLAUSIBLE_CLOCK_S else 0.0
+        except TypeError as error:
+            raise DamagedStoreError(f"the time of a record makes no sense: {error}") from error
 
     def _write_down(self, ledger: Ledger, sequences: dict[str, int], token: str) -> None:
         """Write what has changed of the counts; where nothing has, the transaction costs no write."""

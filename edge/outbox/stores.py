@@ -83,12 +83,12 @@ class Stores:
         """Write a batch wherever that is possible.
 
         Raises:
-            sqlite3.Error, OutboxError: nowhere, for now.
+            sqlite3.Error, DamagedStoreError, OutboxError: nowhere, for now.
         """
         self._mend()
         try:
             self._commit(batch)
-        except sqlite3.Error as error:
+        except file.TROUBLE as error:
             self.note(error)
             if self.in_memory or not self._lasting:
                 raise

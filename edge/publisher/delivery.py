@@ -196,7 +196,8 @@ class Delivery:
             if not record.retain or self._said[record.topic] == record.id:
                 return record
             del self._attempts[record.id]  # a newer state has been said meanwhile
-        self._rest_s = 0.0 if not self._attempts else self._rest_s
+        if not self._attempts:
+            self._rest_s = 0.0  # what has waited for it may go at once
         return None
 
     def _take_pictures(self, dirty: Iterable[Record]) -> None:

@@ -137,3 +137,57 @@ def test_a_closed_outbox_takes_nothing(path: Path) -> None:
     again = Outbox.open(path, CONFIG)
     assert texts(events(again)) == ["in time"]
     again.close()
+
+
+@pytest.mark.parametrize(
+    "flipped",
+    [
+        (b"CREATE TABLE events", b"CREATE T\xffBLE events"),
+        (b"last_batch", b"last_b\xfftch"),
+        (b"pending_bytes", b"pend\xfeng_bytes"),
+    ],
+)
+def test_a_byte_that_is_no_text_is_damage_and_keeps_nobody_from_starting(
+    path: Path, flipped: tuple[bytes, bytes]
+) -> None:
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("before"))
+    outbox.close()
+    content = path.read_bytes()
+    assert flipped[0] in content
+    path.write_bytes(content.replace(*flipped))
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("after"))
+    assert texts(events(outbox)) == ["after"]
+    outbox.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["priority = 77", "payload = 'text'", "topic = CAST(x'ff67' AS TEXT)", "clock_s = 'x'"]
+)
+def test_a_row_that_is_no_record_does_not_hold_up_what_comes_after_it(path: Path, nonsense: str) -> None:
+    outbox = Outbox.open(path, CONFIG, announce=lambda loss: happened(f"{loss.cause}"))
+    outbox.put(happened("before"))
+    outbox.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE events SET {nonsense}")  # noqa: S608  constants
+    connection.close()
+    outbox = Outbox.open(path, CONFIG, announce=lambda loss: happened(f"{loss.cause}"))
+    eventually(lambda: outbox.events(None, limit=9) and texts(outbox.events(None, limit=9)) == ["damaged"])
+    outbox.put(happened("after"))
+    assert texts(events(outbox)) == ["damaged", "after"]
+    outbox.close()
+
+
+def test_a_time_that_is_none_is_damage_to_whoever_comes_upon_it_first(path: Path) -> None:
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("before"))
+    outbox.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE events SET clock_s = 'x'")
+    connection.close()
+    outbox = Outbox.open(path, CONFIG)
+    outbox.put(happened("after"))
+    assert texts(events(outbox)) == ["after"]
+    assert sum(outbox.stats().dropped.values()) == 0
+    outbox.close()
