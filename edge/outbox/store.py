@@ -7,6 +7,7 @@ same transaction as the rows that they count.
 from __future__ import annotations
 
 import json
+import zlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,7 +84,7 @@ class Store:
         Raises:
             sqlite3.Error: it was not written, as far as SQLite knows.
         """
-        token = batch.drafts[0].ids[0] if batch.drafts else ""
+        token = _token(batch.drafts)
         if token and token == self._last_batch:
             return
         ledger = msgspec.structs.replace(self.ledger)
@@ -314,3 +315,9 @@ class Store:
         self._writer.executemany("INSERT OR REPLACE INTO sequences VALUES(?, ?)", sequences.items())
         if token:
             self._writer.execute("UPDATE meta SET value = ? WHERE name = 'last_batch'", (token,))
+
+
+def _token(drafts: tuple[Draft, ...]) -> str:
+    """Tells these drafts from any others, also from the same with some more; empty if there are none."""
+    ids = [id_ for draft in drafts for id_ in draft.ids]
+    return f"{ids[0]} {zlib.crc32(''.join(ids).encode())}" if ids else ""

@@ -210,3 +210,26 @@ def test_memory_that_somebody_has_tidied_away_is_returned_from_all_the_same(
     assert not opened.in_memory
     assert words(opened)[-2:] == ["in memory", "on the disk"]
     opened.close()
+
+
+def test_what_came_after_a_return_that_only_seemed_to_fail_is_not_taken_for_done(
+    open_stores: Open, disk: Disk, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_stores()
+    in_trouble(opened, disk, time)
+    opened.commit(batch(happened("one")))
+    disk.error = None
+
+    def written_and_denied(commit: Callable[[Batch], None], moved: Batch) -> None:
+        commit(moved)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(disk, "_commit", written_and_denied)
+    time.monotonic_s += 10
+    opened.commit(batch(happened("two")))
+    assert opened.in_memory
+    monkeypatch.undo()
+    time.monotonic_s += 10
+    opened.commit(batch(happened("three")))
+    assert set(words(opened)) == {"one", "two", "three"}
+    opened.close()
