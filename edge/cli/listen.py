@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
+    from edge.publisher import advice
     from edge.publisher.connector import Connector
     from edge.waker import Waker
 
@@ -85,6 +86,9 @@ def _messages(config: Config, topics: Topics) -> Iterator[Heard]:
                     session.subscribe(f"{topics.prefix}/{topics.device}/#")
                     while True:
                         session.step(_TICK_S)
+                        for denied in session.denied():
+                            before = False  # waiting would not help
+                            raise BrokerError(advice.not_allowed(config.mqtt, "hear", denied, "subscription refused"))
                         yield from session.heard()
                 finally:
                     session.abort()

@@ -82,6 +82,7 @@ def _pair(word: str) -> tuple[str, Any]:
 
 
 def _ask(config: Config, topics: Topics, tail: str, body: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    from edge.publisher import advice
     from edge.publisher.connector import Connector
     from edge.publisher.session import Notice
     from edge.waker import Waker
@@ -96,6 +97,8 @@ def _ask(config: Config, topics: Topics, tail: str, body: dict[str, Any], timeou
             for ack in session.step(min(remaining_s, _TICK_S)):
                 if ack.refusal is not None:
                     raise BrokerError(f"the broker does not let us tell {topics.device} anything: {ack.refusal}")
+            for denied in session.denied():
+                raise BrokerError(advice.not_allowed(config.mqtt, "hear", denied, "subscription refused"))
             for heard in session.heard():
                 reply = _read(heard.payload)
                 if reply.get("id") == body["id"]:

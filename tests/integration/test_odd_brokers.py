@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from brokers import eventually
 
+from edge.cli import main
 from edge.config import MqttConfig
 from edge.errors import BrokerError
 from edge.publisher import probe_broker
@@ -91,3 +92,16 @@ def test_a_password_that_mqtt_cannot_carry_is_named(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("x" * 70_000)
     with odd(WELCOME) as port, pytest.raises(BrokerError, match=r"password.*65535.*mqtt\.password_file"):
         probe(port, username="porch", password_file=str(tmp_path / "password"))
+
+
+@pytest.mark.parametrize("words", [("listen",), ("tell", "porch", "look", "gate", "--timeout-s", "3")])
+def test_who_may_not_listen_is_told_so(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with odd(WELCOME, b"\x90\x04\x00\x01\x00\x87") as port:
+        (tmp_path / "edge.toml").write_text(
+            f'[device]\nid = "porch"\n[mqtt]\nhost = "127.0.0.1"\nport = {port}\n[cameras.yard]\nsource = 0\n'
+            '[models.gate]\nfile = "gate.tflite"\n[watches.gate]\ncamera = "yard"\nmodel = "gate"\n'
+        )
+        assert main([*words, "--config", str(tmp_path / "edge.toml")]) == 69
+    assert "does not let this device hear sightpost/porch/" in capsys.readouterr().err
