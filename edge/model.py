@@ -266,6 +266,10 @@ def _known(file: ModelFile, engine: Engine) -> Known | None:
         raise ModelFileError(f"{file.path}: the unknown rule of its card is damaged: {error}") from error
     if known.needs_embedding and EMBEDDING not in engine.outputs:
         raise ModelFileError(f"{file.path}: its unknown rule looks at the embedding, which it does not give")
+    if known.needs_embedding:
+        centers = known.arrays["centers"]
+        if not centers.size or centers.shape[1:] != (math.prod(engine.outputs[EMBEDDING].shape),):
+            raise ModelFileError(f"{file.path}: the class centres of its unknown rule do not fit its embedding")
     return known
 
 

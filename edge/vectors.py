@@ -43,6 +43,8 @@ def unpack(packed: PackedArray) -> npt.NDArray[np.float32]:
     Raises:
         ValueError: the text is no base64, or does not fill the shape.
     """
+    if isinstance(packed.data, str) == (packed.encoding == "list") or min(packed.shape, default=0) < 0:
+        raise ValueError(f"no {packed.encoding} of the shape {packed.shape}")
     if isinstance(packed.data, tuple):
         return np.array(packed.data, dtype=np.float32).reshape(packed.shape)
     try:

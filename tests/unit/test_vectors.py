@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edge.packed import PackedArray
+from edge.packed import Encoding, PackedArray
 from edge.vectors import pack, unit, unpack
 
 VECTORS = arrays(np.float32, array_shapes(max_dims=3, max_side=6), elements=st.floats(-1000, 1000, width=32))
@@ -52,6 +52,22 @@ def test_what_is_no_number_or_too_large_stays_readable() -> None:
 def test_damaged_text_is_refused(data: str) -> None:
     with pytest.raises(ValueError, match=r"base64|buffer size|reshape"):
         unpack(PackedArray(encoding="float16", shape=(3,), data=data))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shape", "data"),
+    [
+        ("list", (3,), "AAAA"),
+        ("float16", (3,), (1.0, 2.0, 3.0)),
+        ("list", (-1,), (1.0, 2.0)),
+        ("int8", (-1, 3), "AQID"),
+    ],
+)
+def test_an_array_that_contradicts_itself_is_refused(
+    encoding: Encoding, shape: tuple[int, ...], data: str | tuple[float, ...]
+) -> None:
+    with pytest.raises(ValueError, match="of the shape"):
+        unpack(PackedArray(encoding=encoding, shape=shape, data=data))
 
 
 def test_a_unit_vector_has_length_one_and_zero_stays_zero() -> None:
