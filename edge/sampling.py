@@ -164,7 +164,11 @@ class Shelf:
         Raises:
             OSError: the disk does not take it.
         """
-        picture = cv2.imencode(".jpg", sample.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        done, encoded = cv2.imencode(".jpg", sample.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not done:
+            height, width = sample.image.shape[:2]
+            raise OSError(f"a picture has {width}x{height} pixels, more than a JPEG can hold")
+        picture = encoded.tobytes()
         text = msgspec.json.format(msgspec.json.encode(sample.fields))
         size = len(picture) + len(text)
         if size > sample.config.max_bytes:

@@ -120,8 +120,12 @@ def _write(path: Path, image: Image) -> None:
 
     if path.suffix.lower() not in {".jpg", ".jpeg", ".png"}:
         raise UsageError(f"{path}: give the picture a name that ends with .jpg or .png")
+    done, encoded = cv2.imencode(path.suffix, image)
+    if not done:
+        height, width = image.shape[:2]
+        raise PictureError(f"{path}: a JPEG cannot hold {width}x{height} pixels; give a name that ends with .png")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+        path.write_bytes(encoded.tobytes())
     except OSError as error:
         raise PictureError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -112,3 +112,13 @@ def test_what_is_asked_wrongly_is_told(
 ) -> None:
     done = command("sightpost", "roi", "--config", configured(tmp_path, pictures), *arguments, cwd=tmp_path)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_a_picture_that_no_jpeg_can_hold_is_told(tmp_path: Path) -> None:
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    cv2.imwrite(str(wide / "line.png"), plain("red", height_px=16, width_px=66_000))
+    config = configured(tmp_path, wide)
+    done = command("sightpost", "roi", "--camera", "yard", "--config", config, "--out", tmp_path / "roi.jpg")
+    assert done.returncode == 65, done.stderr
+    assert "a JPEG cannot hold 66000x16 pixels; give a name that ends with .png" in done.stderr

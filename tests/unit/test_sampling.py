@@ -153,6 +153,12 @@ def test_one_picture_that_is_too_large_does_not_push_all_others_out(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.jpg", "1.json"]
 
 
+def test_one_picture_that_no_jpeg_can_hold_is_told_as_such(tmp_path: Path) -> None:
+    wide = plain("red", height_px=2, width_px=66_000)
+    with pytest.raises(OSError, match="66000x2 pixels, more than a JPEG can hold"):
+        Shelf(tmp_path).keep(Sample("gate", "1", wide, {}, SamplesConfig()))
+
+
 def test_a_picture_that_the_disk_does_not_take_leaves_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").mkdir()
     with pytest.raises(OSError, match="directory"):
