@@ -111,7 +111,7 @@ def _line(item: Record | DeadLetter) -> Line:
     try:
         msgspec.json.decode(item.payload)
         line = Line(topic=item.topic, id=item.id, payload=msgspec.Raw(item.payload))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # no JSON, or no UTF-8
         line = Line(topic=item.topic, id=item.id, payload_base64=base64.b64encode(item.payload).decode("ascii"))
     refused_at_s: float | None = getattr(item, "refused_at_s", None)
     if refused_at_s is None:
