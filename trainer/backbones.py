@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,17 @@ def resolve_weights(recipe: BackboneRecipe) -> str | None:
         described = recipe.name + (f" alpha {recipe.alpha}" if kind_of(recipe).has_alpha else "")
         raise WeightsError(f"{path}: {how_many} {described} (found: {found}); name the file itself")
     return str(fitting[0])
+
+
+def weights_digest(recipe: BackboneRecipe) -> str | None:
+    """What tells weights apart: of a file its content, since another one may take its place under the same name.
+
+    Raises:
+        WeightsError: as ``resolve_weights``.
+    """
+    weights = resolve_weights(recipe)
+    is_file = weights is not None and Path(weights).is_file()
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights and is_file else weights
 
 
 def _fits(file_name: str, wanted: list[str]) -> bool:

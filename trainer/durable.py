@@ -26,6 +26,8 @@ def check_out(out: Path, *, option: str = "--out", example: str = "gate.tflite")
     folder = out.absolute().parent
     if not out.name or out.is_dir():
         raise DataError(f"{out}: is a folder; name the file to write, e.g. {out / example}")
+    if out.exists() and not out.is_file():  # a rename over /dev/null would take it from everybody
+        raise DataError(f"{out}: is a device or a pipe, which the file would replace; name a file for {option}")
     if not folder.is_dir():
         raise DataError(f"{out}: its folder does not exist; make it first")
     try:

@@ -11,14 +11,13 @@ import json
 import mmap
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
 
 from edge.durable import replace_file
-from trainer.backbones import resolve_weights
+from trainer.backbones import weights_digest
 from trainer.durable import check_space
 from trainer.locks import FileLock
 from trainer.team import ALONE, Team
@@ -26,6 +25,7 @@ from trainer.views import Pictures, batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -167,10 +167,11 @@ def stream_to_file(
     folder.mkdir(parents=True, exist_ok=True)
     finished, growing, note = (folder / f"features-{key}.{end}" for end in ("npy", "part", "rows"))
     with FileLock(folder / f"features-{key}.lock"):
-        noted = int(note.read_text()) if growing.exists() and note.exists() else 0
-        done = int(team.gather(np.array([shape[0] if finished.exists() else noted])).min())
-        if not finished.exists() or done < shape[0]:
-            if finished.exists():
+        is_finished = _is_whole(finished, shape)
+        noted = int(note.read_text()) if note.exists() and _is_whole(growing, shape) else 0
+        done = int(team.gather(np.array([shape[0] if is_finished else noted])).min())
+        if not is_finished or done < shape[0]:
+            if is_finished:
                 finished.replace(growing)
             if not done:
                 check_space(folder, 4 * shape[0] * shape[1])
@@ -192,6 +193,14 @@ def stream_to_file(
     return np.asarray(np.lib.format.open_memmap(finished, mode="r"), dtype=np.float32)
 
 
+def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether an array of that shape lies there; after a disk has failed, less of it may."""
+    try:
+        return bool(np.lib.format.open_memmap(path, mode="r").shape == shape)
+    except (OSError, ValueError):
+        return False
+
+
 def _let_go(rows: npt.NDArray[np.float32]) -> None:
     owner: object = rows
     while isinstance(owner, np.ndarray):
@@ -204,13 +213,11 @@ def _key(data: DataSet, rows: Sequence[tuple[int, int]], recipe: Recipe, augment
     """Of everything that the features depend on, and nothing else: a search over heads shares one cache."""
     import keras
 
-    weights = resolve_weights(recipe.backbone)
-    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights and Path(weights).is_file() else weights
     everything = {
         "data": data.fingerprint,
         "rows": rows,
         "seed": recipe.seed,
-        "backbone": msgspec.to_builtins(recipe.backbone) | {"weights": digest},
+        "backbone": msgspec.to_builtins(recipe.backbone) | {"weights": weights_digest(recipe.backbone)},
         "input": msgspec.to_builtins(recipe.input),
         "augment": msgspec.to_builtins(augment),
         "pooling": type(recipe.pooling).__name__,

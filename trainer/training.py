@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.preprocess import read_picture
 from trainer.augment import measure_framing
+from trainer.backbones import weights_digest
 from trainer.checkpoint import Checkpoint
 from trainer.features import Features, cached_features
 from trainer.finetune import Task, finetune, score_pictures
@@ -190,7 +191,8 @@ def _finetune(task: Task, steps: Steps, workdir: Path, on_epoch: Callable[[Epoch
     import keras
 
     scratch = task.recipe.from_scratch
-    made_by = keras.backend.backend()
+    weights = task.team.first_bytes((weights_digest(task.recipe.backbone) or "").encode()).decode()
+    made_by = [keras.backend.backend(), weights]
     key = json.dumps([task.data.fingerprint, msgspec.to_builtins(task.recipe), task.parts.train, made_by])
     checkpoint = Checkpoint(workdir / "finetune.npz", hashlib.sha256(key.encode()).hexdigest())
     with steps.step("train from scratch" if scratch else "fine-tune", task.recipe.finetune.epochs) as step:

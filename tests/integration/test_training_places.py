@@ -69,6 +69,18 @@ def test_a_folder_is_no_file_to_write(gate: Path, command: str, out: str, capsys
     assert (code, "is a folder; name the file to write" in said) == (65, True)
 
 
+@pytest.mark.parametrize(
+    ("command", "option"), [("fit", "--out"), ("fit", "--report"), ("tune", "--out"), ("tune", "--study")]
+)
+def test_no_device_or_pipe_is_replaced_by_a_file(
+    gate: Path, tmp_path: Path, command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code, said = complaint(capsys, command, gate, "--out", tmp_path / "x", option, tmp_path / "pipe")
+    assert (code, "pipe: is a device or a pipe" in said) == (65, True)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("option", ["--study", "--page"])
 def test_a_search_finds_out_first_what_it_cannot_write_at_its_end(
     gate: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainer.backbones import weights_digest
 from trainer.balance import order, sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.features import Features, Labelled, stream_to_file
 from trainer.finetune import sizes_px
 from trainer.mix import draw_mix, mix
 from trainer.parameters import with_parameters
-from trainer.recipe import Recipe
+from trainer.recipe import BackboneRecipe, Recipe
 from trainer.scored import Scored
 from trainer.views import ahead
 
@@ -136,6 +137,27 @@ def test_features_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     assert 300 <= asked[1] <= 500
     assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, run), rows)
     assert len(asked) == 2, "the third time nothing is computed"
+
+
+@pytest.mark.parametrize("end", ["npy", "part"])
+@pytest.mark.parametrize("left_bytes", [0, 200])
+def test_features_that_a_failing_disk_cut_off_are_made_again(tmp_path: Path, end: str, left_bytes: int) -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    stream_to_file(tmp_path, "k", rows.shape, lambda done: iter([rows[done:]]))
+    (tmp_path / "features-k.npy").replace(tmp_path / f"features-k.{end}")
+    os.truncate(tmp_path / f"features-k.{end}", left_bytes)
+    (tmp_path / "features-k.rows").write_text("2")
+    assert np.array_equal(stream_to_file(tmp_path, "k", rows.shape, lambda done: iter([rows[done:]])), rows)
+
+
+def test_weights_that_took_the_place_of_others_are_other_ones(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    path.write_bytes(b"one")
+    recipe = BackboneRecipe(weights=str(path))
+    before = weights_digest(recipe)
+    path.write_bytes(b"two")
+    assert weights_digest(recipe) != before
+    assert weights_digest(BackboneRecipe(weights="imagenet")) == "imagenet"
 
 
 def test_features_take_no_memory_while_nobody_asks_for_them(tmp_path: Path) -> None:
