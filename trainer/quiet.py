@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from typing import TYPE_CHECKING, TextIO
 
 from edge.errors import SightpostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 _STDOUT, _STDERR = 1, 2
 
@@ -19,6 +22,26 @@ _STDOUT, _STDERR = 1, 2
 def _terminal() -> TextIO:
     """The real standard error in its own encoding; what that lacks, or a file's odd name, does not end the program."""
     return os.fdopen(os.dup(_STDERR), "w", encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[list[int]]:
+    """The Ctrl-C so far: a library that one meets in its C code fails with a SystemError in its stead."""
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -37,7 +60,13 @@ def quiet_libraries() -> Iterator[TextIO]:
         os.dup2(aside.fileno(), _STDERR)
         expected = False
         try:
-            yield terminal
+            with _interruptions() as interruptions:
+                try:
+                    yield terminal
+                except SystemError as error:
+                    if not interruptions:
+                        raise
+                    raise KeyboardInterrupt from error
             expected = True
         except (SightpostError, KeyboardInterrupt):
             expected = True
