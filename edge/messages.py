@@ -353,16 +353,22 @@ def as_corrected(payload: bytes, *, boot: str, behind_s: float) -> bytes:
     """Put the times of a finished payload right, by how far this boot's clock was behind when it was made.
 
     Payloads of other boots are returned as they are; so are gaps, whose times may be of several.
+
+    Raises:
+        ValueError: it is damaged.
     """
-    fields = msgspec.json.decode(payload)
-    clock = fields.get("clock")
-    if not boot or clock is None or clock["boot_id"] != boot or "cause" in fields:
-        return payload
-    for name in ("captured_at", "since", "at"):
-        if name in fields:
-            fields[name] = utc(datetime.fromisoformat(fields[name]).timestamp() + behind_s)
-    clock["corrected"] = True
-    return msgspec.json.encode(fields)
+    try:
+        fields = msgspec.json.decode(payload)
+        clock = fields.get("clock")
+        if not boot or clock is None or clock["boot_id"] != boot or "cause" in fields:
+            return payload
+        for name in ("captured_at", "since", "at"):
+            if name in fields:
+                fields[name] = utc(datetime.fromisoformat(fields[name]).timestamp() + behind_s)
+        clock["corrected"] = True
+        return msgspec.json.encode(fields)
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
+        raise ValueError(f"damaged: {error!r}") from error
 
 
 def is_picture(topic: str) -> bool:

@@ -19,6 +19,7 @@ from edge.messages import (
     Score,
     StateMessage,
     Topics,
+    as_corrected,
     as_replayed,
     changed,
     utc,
@@ -134,3 +135,18 @@ def test_an_event_needs_a_previous_label() -> None:
 
 def test_posts_of_a_change_are_posts() -> None:
     assert all(isinstance(post, Post) for post in changed(TOPICS, state(), previous=None))
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b'["quality"]',
+        b'{"clock": {"boot_ie": "b"}}',
+        b'{"clock": 7}',
+        b'{"clock": {"boot_id": "b"}, "at": 7}',
+        b'{"clock": {"boot_id": "b"}, "at": "\xff"}',
+    ],
+)
+def test_a_damaged_message_whose_times_are_put_right_is_said_to_be_damaged(damaged: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  whichever it is, the publisher sets it aside
+        as_corrected(damaged, boot="b", behind_s=1.0)
