@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 PREFIX = "credential:"
 """``credential:NAME`` stands for a file that systemd hands to the service, by LoadCredential= or its like."""
 
+_MAX_LETTERS = 100_000
+"""Longer than any secret: the wrong file may be a film, or have no end."""
+
 
 def locate(name: str, key: str, *, error: type[SightpostError], environment: Mapping[str, str] = os.environ) -> Path:
     """Find the file that the configuration names at ``key``.
@@ -39,7 +42,8 @@ def read_secret(name: str, key: str, *, error: type[SightpostError]) -> str:
     """
     path = locate(name, key, error=error)
     try:
-        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        with path.open(encoding="utf-8-sig") as file:
+            return file.read(_MAX_LETTERS).rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else "not UTF-8"
         raise error(f"{path}: cannot read the password ({reason}): see {key}") from failure
