@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,11 @@ def weights_digest(recipe: BackboneRecipe) -> str | None:
 
 def _fits(file_name: str, wanted: list[str]) -> bool:
     name, alphas = wanted[0], wanted[1:]
-    return name in file_name and (not alphas or any(alpha in file_name for alpha in alphas))
+    if not re.search(
+        rf"{re.escape(name)}(?!_?v[2-9])", file_name
+    ):  # mobilenetv2 is no mobilenet, resnet50v2 no resnet50
+        return False
+    return not alphas or any(re.search(rf"{re.escape(alpha)}(?!\d|\.\d)", file_name) for alpha in alphas)
 
 
 def _weights_hint(recipe: BackboneRecipe, weights: str | None, error: Exception) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.backbones import weights_digest
+from trainer.backbones import resolve_weights, weights_digest
 from trainer.balance import order, sample_weights
 from trainer.checkpoint import Checkpoint, EpochRecord, Progress
 from trainer.features import Features, Labelled, stream_to_file
@@ -158,6 +158,28 @@ def test_weights_that_took_the_place_of_others_are_other_ones(tmp_path: Path) ->
     path.write_bytes(b"two")
     assert weights_digest(recipe) != before
     assert weights_digest(BackboneRecipe(weights="imagenet")) == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("name", "alpha", "found"),
+    [
+        ("mobilenet", 1.0, "mobilenet_1.0_224.weights.h5"),
+        ("mobilenetv2", 1.0, "mobilenetv2_1.0_160.weights.h5"),
+        ("mobilenetv2", 1.4, "mobilenetv2_1.4_224.weights.h5"),
+        ("mobilenet", 0.25, "mobilenet_0.25.h5"),
+        ("resnet50", None, "resnet50_notop.h5"),
+        ("resnet50v2", None, "resnet50v2_notop.h5"),
+    ],
+)
+def test_a_folder_of_weights_tells_a_backbone_from_its_next_version(
+    tmp_path: Path, name: str, alpha: float | None, found: str
+) -> None:
+    for file in ("mobilenet_1.0_224.weights.h5", "mobilenetv2_1.0_160.weights.h5", "mobilenetv2_1.4_224.weights.h5"):
+        (tmp_path / file).touch()
+    for file in ("mobilenetv2_0.35_160.h5", "mobilenet_0.25.h5", "resnet50_notop.h5", "resnet50v2_notop.h5"):
+        (tmp_path / file).touch()
+    recipe = BackboneRecipe(name=name, alpha=alpha, weights=str(tmp_path))
+    assert resolve_weights(recipe) == str(tmp_path / found)
 
 
 def test_features_take_no_memory_while_nobody_asks_for_them(tmp_path: Path) -> None:
