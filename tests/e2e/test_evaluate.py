@@ -162,7 +162,7 @@ def test_wrong_calls_are_answered_in_one_line(run: Run, model_path: Path, pictur
     assert "nothing.tflite" in wrong(run, tmp_path, 65, "nothing.tflite", pictures)
     assert "is not a folder" in wrong(run, tmp_path, 65, model_path, "nowhere")
     assert "the folder above it" in wrong(run, tmp_path, 65, model_path, pictures / "red")
-    assert "is not between 0 and 1" in wrong(run, tmp_path, 2, model_path, pictures, "--min-accuracy", "95")
+    assert "is not between 0 and 1" in wrong(run, tmp_path, 64, model_path, pictures, "--min-accuracy", "95")
     assert "does not exist" in wrong(run, tmp_path, 65, model_path, pictures, "--report", "no/page.html")
     assert "the model itself" in wrong(run, tmp_path, 64, model_path, pictures, "--report", model_path)
     other = write_pictures(tmp_path / "others", "tulip", "red")
