@@ -366,3 +366,20 @@ def test_a_hot_folder_is_live_while_it_is_empty_and_shows_what_arrives_once(tmp_
         assert frames == [40, 200]
         assert camera.status.state == "live"
         assert not (tmp_path / "a.jpg").exists()
+
+
+def test_a_size_for_which_there_is_no_room_is_the_cameras_fault_alone() -> None:
+    """In a process of its own, for the limit is for all that it does."""
+    program = (
+        "import resource\n"
+        "from edge.camera.ring import Ring\n"
+        "from edge.errors import CameraError\n"
+        "_, descriptor = Ring.create(8192, 8192)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "try:\n"
+        "    Ring.attach(descriptor, 8192, 8192)\n"
+        "except CameraError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert "no room for 7 pictures of 8192x8192: Cannot allocate memory" in done.stdout

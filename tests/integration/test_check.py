@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from brokers import Broker, mosquitto
+from commands import COMMANDS
 from models import plain, tiny_model
 
 from edge.cli.check import Finding, findings
 from edge.config import load_config
+from edge.errors import ConfigError
 from edge.model import Model
 from edge.model_card import Kind
 from edge.watch.lessons import Lessons, lessons_path
@@ -89,3 +92,9 @@ def test_a_broker_that_does_not_let_it_be_told_anything_is_found(check: Check, t
     found = check(more='[commands]\nallow = ["look"]\n')["broker"]
     # mosquitto grants the subscription and sends nothing; a broker that refuses it is believed.
     assert found.ok or "hear sightpost/porch/cmd/#" in found.message
+
+
+def test_a_complaint_that_nobody_hears_keeps_its_exit_code() -> None:
+    words = [COMMANDS / "sightpost", "check", "--config", "missing.toml"]
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(words, stderr=full, check=False).returncode == ConfigError.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -61,19 +60,6 @@ def test_memory_that_is_too_small_or_could_shrink_is_refused() -> None:
     with pytest.raises(CameraError):
         Ring.attach(unsealed, 8, 8)
     os.close(unsealed)
-
-
-def test_memory_that_there_is_no_room_for_is_the_cameras_fault_alone() -> None:
-    ring, descriptor = Ring.create(8192, 8192)
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, limits[1]))
-        with pytest.raises(CameraError, match="no room for 7 pictures of 8192x8192: Cannot allocate memory"):
-            Ring.attach(descriptor, 8192, 8192)
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, limits)
-        os.close(descriptor)
-    assert ring.image(0).shape == (8192, 8192, 3)
 
 
 def test_many_rings_leave_no_descriptors() -> None:

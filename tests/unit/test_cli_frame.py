@@ -6,13 +6,10 @@ import argparse
 import errno
 import io
 import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import COMMANDS
 
 from edge.cli.frame import run_command
 from edge.cli.options import parse_input, seconds, whole
@@ -69,12 +66,6 @@ def test_a_full_disk_behind_the_output_is_no_fault_of_the_program(capfd: pytest.
         os.dup2(kept, 1)
         os.close(kept)
     assert capfd.readouterr().err == "sightpost: No space left on device; free some space\n"
-
-
-def test_a_complaint_that_nobody_hears_keeps_its_exit_code() -> None:
-    words = [COMMANDS / "sightpost", "check", "--config", "missing.toml"]
-    with Path("/dev/full").open("w") as full:
-        assert subprocess.run(words, stderr=full, check=False).returncode == ConfigError.exit_code
 
 
 def test_another_operating_system_error_is_a_bug_and_shown_whole() -> None:
