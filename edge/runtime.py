@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge.errors import ModelFileError, SightpostError
+from edge.native_stderr import native_stderr_to
 from edge.value import Value
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_ru
 
 SCORES, EMBEDDING = "scores", "embedding"
 """Names of the outputs in the signature of a Sightpost model."""
-_STDERR = 2
 
 
 def versions() -> list[str]:
@@ -84,7 +84,7 @@ class Engine:
         self.runtime = _choose(runtime)
         module = importlib.import_module(_MODULES[self.runtime])
         try:
-            with _native_stderr_aside():
+            with _without_greeting():
                 self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -125,18 +125,15 @@ class Engine:
 
 
 @contextlib.contextmanager
-def _native_stderr_aside() -> Iterator[None]:
+def _without_greeting() -> Iterator[None]:
     """The C++ library greets on standard error whenever it loads a model, and has no switch for it."""
     sys.stderr.flush()
-    kept = os.dup(_STDERR)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, _STDERR)
-        yield
+        with native_stderr_to(nowhere):
+            yield
     finally:
-        os.dup2(kept, _STDERR)
         os.close(nowhere)
-        os.close(kept)
 
 
 def _takes_one_picture(details: Mapping[str, Any]) -> bool:

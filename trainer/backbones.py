@@ -149,10 +149,8 @@ def weights_digest(recipe: BackboneRecipe) -> str | None:
 
 def _fits(file_name: str, wanted: list[str]) -> bool:
     name, alphas = wanted[0], wanted[1:]
-    if not re.search(
-        rf"{re.escape(name)}(?!_?v[2-9])", file_name
-    ):  # mobilenetv2 is no mobilenet, resnet50v2 no resnet50
-        return False
+    if not re.search(rf"{re.escape(name)}(?!_?v[2-9])", file_name):
+        return False  # mobilenetv2 is no mobilenet, resnet50v2 no resnet50
     return not alphas or any(re.search(rf"{re.escape(alpha)}(?!\d|\.\d)", file_name) for alpha in alphas)
 
 

@@ -7,10 +7,11 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from edge.native_stderr import native_stderr_to
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_STDERR = 2
 _HEARD_BYTES = 65536
 _ANSWER = re.compile(r"\bfailed: ([1-5]\d\d)\b")
 _NO_CONNECTION = re.compile(r"\bConnection to \S+ failed: ([A-Z][a-z ]{4,40})$", re.MULTILINE)
@@ -37,13 +38,11 @@ def overhearing() -> Iterator[Callable[[], str | None]]:
     its first stream: with a level it goes to standard output, without one errors go to standard error.
     """
     os.environ.pop("OPENCV_FFMPEG_LOGLEVEL", None)
-    before, ear = os.dup(_STDERR), os.memfd_create("ffmpeg")
+    ear = os.memfd_create("ffmpeg")
     try:
-        os.dup2(ear, _STDERR)
-        yield lambda: reason_in(os.pread(ear, _HEARD_BYTES, 0).decode(errors="replace"))
+        with native_stderr_to(ear):
+            yield lambda: reason_in(os.pread(ear, _HEARD_BYTES, 0).decode(errors="replace"))
     finally:
-        os.dup2(before, _STDERR)
-        os.close(before)
         os.close(ear)
 
 
