@@ -5,19 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from noise import pictures
 
 from trainer.data import DataSet, balanced, check_question, scan
 from trainer.errors import DataError
-
-
-def pictures(folder: Path, count: int, seed: int = 0) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        image = np.random.default_rng((seed, number)).integers(0, 255, (24, 32, 3), np.uint8)
-        (folder / f"{number:03}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
+from noise import pictures
 
 from trainer.audit_pictures import unusable
 from trainer.calibration_pictures import collect
@@ -15,13 +14,6 @@ from trainer.data import look, scan
 from trainer.errors import DataError
 from trainer.report.folder import read_labelled
 from trainer.sources import list_pictures
-
-
-def pictures(folder: Path, count: int, seed: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        image = np.random.default_rng((seed, number)).integers(0, 255, (24, 32, 3), np.uint8)
-        (folder / f"{number:03}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
 
 
 @pytest.fixture
