@@ -106,17 +106,24 @@ def test_a_damaged_flatbuffer_takes_at_most_the_trial_with_it(tmp_path: Path) ->
     assert "refused" in outcomes
 
 
-def test_check_is_not_taken_along_by_a_model_that_crashes_the_runtime(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    foreign(tmp_path / "m.tflite")
-    (tmp_path / "edge.toml").write_text(
+def configured(folder: Path) -> Path:
+    """A configuration of a stranger's model, and that model."""
+    foreign(folder / "m.tflite")
+    path = folder / "edge.toml"
+    path.write_text(
         '[device]\nid = "porch"\nstate_dir = "state"\n[cameras.yard]\nsource = "scene:gate"\n'
         '[models.m]\nfile = "m.tflite"\nlabels = "m.txt"\n[watches.gate]\ncamera = "yard"\nmodel = "m"\n'
     )
+    return path
+
+
+def test_check_is_not_taken_along_by_a_model_that_crashes_the_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path)
     a_runtime_that(CRASHING, tmp_path, monkeypatch)
     found = {}
-    for finding in check.findings(load_config(tmp_path / "edge.toml")):
+    for finding in check.findings(load_config(config)):
         found[finding.subject] = finding
         if finding.subject == "models.m":
             break
@@ -140,13 +147,9 @@ def test_classify_is_not_taken_along_either(
 def test_replay_of_a_configuration_is_not_taken_along_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    foreign(tmp_path / "m.tflite")
-    (tmp_path / "edge.toml").write_text(
-        '[device]\nid = "porch"\n[cameras.yard]\nsource = "scene:gate"\n'
-        '[models.m]\nfile = "m.tflite"\nlabels = "m.txt"\n[watches.gate]\ncamera = "yard"\nmodel = "m"\n'
-    )
+    config = configured(tmp_path)
     a_runtime_that(CRASHING, tmp_path, monkeypatch)
-    assert main(["replay", str(tmp_path), "--config", str(tmp_path / "edge.toml")]) == ModelFileError.exit_code
+    assert main(["replay", str(tmp_path), "--config", str(config)]) == ModelFileError.exit_code
     assert "the runtime crashes on it (SIGSEGV)" in capsys.readouterr().err
 
 
